@@ -1,0 +1,69 @@
+"""A base model folder: is it whole, which family is it, which fingerprint tells it from others."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from models import runs
+from models.errors import UserError
+
+SAMPLE_BYTES = 1 << 20
+
+
+def check_base(folder: Path) -> None:
+    """Raise UserError unless folder holds config.json, weights as safetensors and a tokenizer."""
+    if not folder.is_dir():
+        raise UserError(f"The base model folder {folder} does not exist; give the folder of a Hugging Face model, "
+                        "or \"demo\" for the embedded one.")
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no config.json, so it is no Hugging Face model folder.")
+    if not weight_files(folder):
+        pickles = sorted(p.name for p in folder.glob("pytorch_model*.bin"))
+        found = f"it holds {pickles[0]}, which can run code when opened" if pickles else "none is there"
+        raise UserError(f"{folder} holds no weights as .safetensors ({found}); download the safetensors files.")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+        raise UserError(f"{folder} holds no tokenizer.model or tokenizer.json; copy them from the original model.")
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a model folder, in order. Raises UserError if one that the index names is missing."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(runs.read_json(index).get("weight_map", {}).values()))
+        for name in names:
+            if not (folder / name).is_file():
+                raise UserError(f"{folder} lacks {name}, which its index names; download the model again.")
+        return [folder / name for name in names]
+    return sorted(p for p in folder.glob("*.safetensors") if not p.name.startswith("adapter_"))
+
+
+def config(folder: Path) -> dict[str, Any]:
+    """The folder's config.json. Raises UserError if it is missing or not JSON."""
+    values = runs.read_json(folder / "config.json")
+    if not isinstance(values, dict):
+        raise UserError(f"{folder / 'config.json'} does not describe a model.")
+    return values
+
+
+def family(folder: Path) -> str:
+    """transformers' model_type: "gemma", "gemma2", "gemma3_text", ..."""
+    kind = config(folder).get("model_type")
+    if not isinstance(kind, str):
+        raise UserError(f"{folder / 'config.json'} names no model_type.")
+    return kind
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hex digits over config.json and, of each weight file, its size, header and a few sampled megabytes.
+
+    Cheap on purpose (a 4B model in well under a second): it tells bases apart, it is no checksum.
+    """
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for path in weight_files(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for at in sorted({0, size // 3, size * 2 // 3, max(0, size - SAMPLE_BYTES)}):
+                file.seek(at)
+                digest.update(file.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:16]

@@ -1,0 +1,106 @@
+"""What lies on disk: the embedded model, the user's GGUFs, and those that exports left in run folders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import runs
+from models.base import check_base
+from models.errors import UserError
+from models.header import Header, read_header
+
+DEMO_NAME = "demo"
+DEMO_WORDS = "Galen's embedded model: a demonstration of the workflow, of no medical use."
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalModel:
+    """A GGUF that can be chosen; title is what the list shows, notice a sentence that must stand beside it."""
+    name: str                   # what the command line takes: unique in the list
+    title: str
+    path: Path
+    notice: str = ""
+
+
+def demo_gguf() -> Path:
+    """The embedded model's GGUF. Raises UserError if the checkout lacks it."""
+    found = sorted(runs.DEMO_BASE.glob("*.gguf"))
+    if not found:
+        raise UserError(f"The embedded model is missing from {runs.DEMO_BASE}; get the project again.")
+    return found[0]
+
+
+def chat_models() -> list[LocalModel]:
+    """Every GGUF here that has a chat template: the embedded one first, then the newest. Broken files are left out."""
+    listed = []
+    for path in gguf_files():
+        try:
+            header = read_header(path)
+        except UserError:
+            continue            # a file still being copied, or a broken one; choosing it by path says why
+        if header.template:
+            listed.append(_local_model(path, header))
+    names = [model.name for model in listed]
+    return [model if names.count(model.name) == 1 else
+            LocalModel(name=str(model.path), title=f"{model.title} ({model.path.parent.name})",
+                       path=model.path, notice=model.notice) for model in listed]
+
+
+def gguf_files() -> list[Path]:
+    """The GGUFs of the embedded model, the models folder, and each run's export, newest first within each."""
+    home = runs.home()
+    found = [*runs.DEMO_BASE.glob("*.gguf")]
+    for pattern in ("*.gguf", f"runs/*/{runs.EXPORT}/*.gguf", "runs/*/*.gguf", "exports/*/*.gguf"):
+        found += sorted(home.glob(pattern), key=lambda p: p.stat().st_mtime, reverse=True)
+    return [path for path in found if not path.name.endswith(".failed.gguf")]
+
+
+def find_model(name: str) -> Path:
+    """The GGUF called name: a path, "demo", a listed name, or a run or export folder that holds just one.
+
+    Raises UserError naming what there is.
+    """
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path.resolve()
+    if name == DEMO_NAME:
+        return demo_gguf()
+    for folder in (path, path / runs.EXPORT, runs.home() / "runs" / name / runs.EXPORT):
+        inside = sorted(p for p in folder.glob("*.gguf") if not p.name.endswith(".failed.gguf"))
+        if len(inside) == 1:
+            return inside[0].resolve()
+        if inside:
+            raise UserError(f"{folder} holds {len(inside)} models; name one: {', '.join(p.name for p in inside)}.")
+    models = chat_models()
+    for model in models:
+        if name in (model.name, model.path.name):
+            return model.path
+    raise UserError(f"There is no model {name!r} here; there are {', '.join(m.name for m in models)}, "
+                    "or give the path of a GGUF file.")
+
+
+def find_base(name: str) -> Path:
+    """The base model folder called name: "demo" for the embedded one, else a path. Raises UserError if not whole."""
+    folder = runs.DEMO_BASE if name == DEMO_NAME else Path(name).expanduser().resolve()
+    if folder.suffix == ".gguf" and folder.is_file():
+        raise UserError(f"{folder.name} is a GGUF; training starts from the original model's Hugging Face folder.")
+    check_base(folder)
+    return folder
+
+
+def notice_for(path: Path) -> str:
+    """The sentence that must stand beside answers of the model at path; "" for models that are not ours."""
+    try:
+        return _notice(read_header(path))
+    except UserError:
+        return ""
+
+
+def _local_model(path: Path, header: Header) -> LocalModel:
+    is_embedded = path.parent == runs.DEMO_BASE
+    title = f"{header.name} · {header.type_name} · {header.bytes / 1e9:.2f} GB"
+    return LocalModel(name=DEMO_NAME if is_embedded else path.stem, title=title, path=path, notice=_notice(header))
+
+
+def _notice(header: Header) -> str:
+    """The embedded model and whatever was tuned from it carry its name, and so its notice."""
+    return DEMO_WORDS if header.name.lower().startswith("galen demo") else ""

@@ -1,0 +1,117 @@
+"""Every file name of a run folder, and where run folders lie.
+
+A run is one long job (training, export, evaluation) with a folder of its own. The job reads
+config.json, appends to events.jsonl, obeys the stop file, and writes its results beside them.
+"""
+
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO_BASE = ROOT / "models" / "demo"
+
+CONFIG = "config.json"          # the job's config dataclass, as models/knobs.py writes it
+EVENTS = "events.jsonl"         # one JSON object a line: {"t": seconds since 1970, "kind": ..., ...}
+PID = "pid.json"                # {"pid": ..., "started": seconds since 1970}
+STOP = "stop"                   # its existence asks the job to stop
+RESULT = "result.json"          # written once, when the job is done
+LOG = "log.txt"                 # what the process printed
+ADAPTER = "adapter"             # PEFT folder: adapter_config.json, adapter_model.safetensors
+CHECKPOINTS = "checkpoints"
+CURVE = "curve.png"
+HELDOUT = "heldout.jsonl"       # rows that training never saw, one Example a line: check and imatrix read them
+UNUSABLE = "unusable.jsonl"     # rows left out: {"file", "line", "reason"}
+EXPORT = "export"               # where an export of this run goes by default
+REPORT = "report.json"          # the check's figures, beside the GGUFs
+
+
+def home() -> Path:
+    """The folder of the user's models and runs: GALEN_HOME, else models/files."""
+    return Path(os.environ.get("GALEN_HOME") or ROOT / "models" / "files").expanduser().resolve()
+
+
+def new_run(name: str, at: str = "") -> Path:
+    """Create and return a run folder: at if given, else home()/runs/NAME-YYYYMMDD-HHMMSS. UserError if at is in use."""
+    if at:
+        path = Path(at).expanduser().resolve()
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} exists and is not an empty folder; choose another place for this run.")
+        make_folder(path)
+        return path
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-") or "run"
+    make_folder(home() / "runs")
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for k in range(1, 1000):
+        path = home() / "runs" / (f"{stem}-{stamp}" if k == 1 else f"{stem}-{stamp}-{k}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+    raise UserError(f"There are a thousand runs named {stem}-{stamp}; delete some in {home() / 'runs'}.")
+
+
+def make_folder(path: Path) -> None:
+    """mkdir -p with a UserError that names the folder when it can not be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {path} can not be made ({error.strerror}); choose another place.") from error
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield path + ".part" to write to; rename it to path on success, remove it on any exception.
+
+    Raises UserError when the disk is full.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        if is_disk_full(error):
+            raise UserError(f"The disk is full: {path.name} could not be written to {path.parent}. "
+                            "Free some space and try again.") from error
+        raise
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def is_disk_full(error: OSError) -> bool:
+    """True for "no space left" and "quota exceeded" on POSIX and Windows."""
+    import errno
+    return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", -1)) or getattr(error, "winerror", 0) in (39, 112)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write value as indented JSON; the file appears whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises UserError if it is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; is {path.parent} the right folder?") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} can not be read as JSON ({error}).") from error
+
+
+def scratch_folder(beside: Path) -> tempfile.TemporaryDirectory:
+    """A temporary folder on the same disk as beside, so that a rename out of it is one step."""
+    make_folder(beside)
+    return tempfile.TemporaryDirectory(prefix=".galen-", dir=beside)

@@ -1,0 +1,43 @@
+"""What tests share: where real data and the embedded model lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from models import runs  # after the environment is set
+
+SHARED = runs.ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real public data beside the checkout; the test is skipped, visibly, where it is missing."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the real data in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def demo_base() -> Path:
+    """The embedded base model's folder."""
+    early = Path("/tmp/galen/demo/out")
+    return runs.DEMO_BASE if (runs.DEMO_BASE / "model.safetensors").is_file() else early
+
+
+@pytest.fixture(scope="session")
+def demo_gguf() -> Path:
+    """The embedded base model as GGUF."""
+    return next(runs.DEMO_BASE.glob("*.gguf"))
+
+
+@pytest.fixture
+def galen_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty GALEN_HOME for this test and the processes it starts."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("GALEN_HOME", str(home))
+    return home
