@@ -1,0 +1,19 @@
+"""A transformers tokenizer seen as tasks/prompt.py wants it; transformers itself is not imported here."""
+
+from typing import Any
+
+
+class HFTokenizer:
+    """tasks.prompt.Tokenizer over a loaded AutoTokenizer (called hf in here)."""
+
+    def __init__(self, hf: Any):
+        self.hf = hf
+        self.template: str = hf.chat_template or ""
+        self.bos: str = hf.bos_token or ""
+        self.eos: str = hf.eos_token or ""
+        added = hf.added_tokens_decoder.values()
+        self.controls = frozenset(map(str, hf.all_special_tokens)) | {str(t) for t in added if t.special}
+
+    def encode(self, text: str, *, control: bool) -> list[int]:
+        """Ids of text without BOS; control strings become control tokens only if control is True."""
+        return self.hf.encode(text, add_special_tokens=False, split_special_tokens=not control)
