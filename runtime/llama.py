@@ -23,6 +23,7 @@ BATCH_TOKENS = 512
 DEFAULT_CTX_TOKENS = 8192
 DEFAULT_LOAD = LoadConfig()
 PENALTY_WINDOW_TOKENS = 256
+WARNING, ERROR, CONTINUED = 3, 4, 5               # ggml_log_level
 CONTROL, UNKNOWN = 1 << 3, 1 << 0                 # llama_token_attr bits
 TYPES = {                                         # llama_ftype by the name that users and files know
     "F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7, "Q6_K": 18, "Q5_K_M": 17, "Q5_0": 8, "Q4_K_M": 15,
@@ -35,11 +36,14 @@ class Log:
 
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=60)
+        self._is_kept = False
         self._keep = lib.llama_log_callback(self._take)       # must outlive the library's use of it
         lib.llama_log_set(self._keep, ctypes.c_void_p(0))
 
     def _take(self, level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
-        if level in (2, 3, 5):                                # warnings, errors, continued lines
+        if level != CONTINUED:
+            self._is_kept = level in (WARNING, ERROR)
+        if self._is_kept:
             self.lines.append(text.decode("utf-8", "replace").rstrip())
 
     def last_error(self) -> str:
