@@ -23,6 +23,7 @@ BATCH_TOKENS = 512
 DEFAULT_CTX_TOKENS = 8192
 DEFAULT_LOAD = LoadConfig()
 PENALTY_WINDOW_TOKENS = 256
+LARGE_PARAMETERS = 100_000_000
 WARNING, ERROR, CONTINUED = 3, 4, 5               # ggml_log_level
 CONTROL, UNKNOWN = 1 << 3, 1 << 0                 # llama_token_attr bits
 TYPES = {                                         # llama_ftype by the name that users and files know
@@ -85,7 +86,7 @@ class Model:
         params.n_ctx = self.ctx_tokens
         params.n_batch = params.n_ubatch = BATCH_TOKENS
         params.n_seq_max = 1
-        params.n_threads = params.n_threads_batch = config.threads or default_threads()
+        params.n_threads = params.n_threads_batch = config.threads or default_threads(self.header.parameters)
         params.swa_full = True                    # any prefix may be reused (docs/log.md)
         params.no_perf = True
         if config.exact:
@@ -257,8 +258,13 @@ class Model:
         self.cached += ids
 
 
-def default_threads() -> int:
-    """One thread for each physical core this process may use."""
+def default_threads(parameters: int = LARGE_PARAMETERS) -> int:
+    """One thread for each physical core this process may use; one alone for a small model.
+
+    Threads of a small model wait for each other more than they compute, and far more beside another process.
+    """
+    if parameters < LARGE_PARAMETERS:
+        return 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
 

@@ -24,14 +24,14 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def demo_base() -> Path:
     """The embedded base model's folder."""
-    early = Path("/tmp/galen/demo/out")
+    early = Path("/tmp/galen/demo/early")
     return runs.DEMO_BASE if (runs.DEMO_BASE / "model.safetensors").is_file() else early
 
 
 @pytest.fixture(scope="session")
 def demo_gguf() -> Path:
     """The embedded base model as GGUF."""
-    return next(runs.DEMO_BASE.glob("*.gguf"))
+    return next(iter(sorted(runs.DEMO_BASE.glob("*.gguf")) or [Path("/tmp/galen/exp/r/export/Galen-demo-Q8_0.gguf")]))
 
 
 @pytest.fixture
