@@ -1,0 +1,132 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from corpus.layouts import read_examples
+from models import knobs, runs
+from models.errors import UserError
+from models.job import Job
+from tests.train.conftest import events, wait_for
+from train.config import TrainConfig, load_recipe
+from train.worker import work
+
+SHORT = {"lr": 0.02, "rank": 4, "batch": 8, "max_steps": 12, "evals": 3, "max_len": 64, "precision": "float32"}
+
+
+def train_here(folder: Path, **values: object) -> Path:
+    """A run in this process; returns its folder."""
+    folder.mkdir()
+    runs.write_json(folder / runs.CONFIG, {"threads": 2, "dropout": 0.0, **values})
+    work(Job(folder))
+    return folder
+
+
+def test_a_run_leaves_everything_it_promises_twice_the_same(start, tiny_base: Path, rows: Path, tmp_path: Path):
+    folder, process = start(base=tiny_base, data=[str(rows)], **SHORT)
+    out, err = process.communicate(timeout=400)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert sorted(p.name for p in folder.iterdir()) == sorted([
+        runs.CONFIG, runs.EVENTS, runs.PID, runs.RESULT, runs.ADAPTER, runs.CURVE, runs.HELDOUT, runs.UNUSABLE])
+
+    result = runs.read_json(folder / runs.RESULT)
+    assert result["best_val_loss"] < result["base_val_loss"] - 0.3
+    assert (result["steps"], result["samples"], result["validation_samples"], result["left_out"]) == (12, 22, 2, 1)
+    assert result["tokens_per_s"] > 0 and result["seconds"] > 0 and not result["is_stopped"]
+    assert len(read_examples(folder / runs.HELDOUT)) == 2
+    assert '"line": 26, "reason": "answer is empty"' in (folder / runs.UNUSABLE).read_text(encoding="utf-8")
+    assert (folder / runs.CURVE).read_bytes().startswith(b"\x89PNG")
+
+    steps = events(folder, "step")
+    assert [event["step"] for event in steps] == list(range(1, 13)) and {event["steps"] for event in steps} == {12}
+    assert all(event["tokens_per_s"] > 0 and event["left_s"] >= 0 and event["loss"] > 0 for event in steps)
+    assert steps[-1]["left_s"] == 0
+    assert [event["step"] for event in events(folder, "eval")] == [0, 4, 8, 12]
+    assert events(folder)[-1]["kind"] == "done"
+
+    again = train_here(tmp_path / "again", base=str(tiny_base), data=[str(rows)], **SHORT)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (again / runs.ADAPTER / name).read_bytes() == (folder / runs.ADAPTER / name).read_bytes()
+
+
+def test_a_stop_request_ends_the_process_within_one_step(start, tiny_base: Path, rows: Path):
+    folder, process = start(base=tiny_base, data=[str(rows)], **{**SHORT, "max_steps": 100_000, "evals": 10})
+    wait_for(lambda: len(events(folder, "step")) >= 3)
+    seen = len(events(folder, "step"))
+    (folder / runs.STOP).touch()
+    process.communicate(timeout=400)
+    assert process.returncode == 0 and events(folder)[-1]["kind"] == "stopped"
+    after = [event for event in events(folder, "step") if event["t"] > (folder / runs.STOP).stat().st_mtime]
+    assert len(after) <= 2 and len(events(folder, "step")) >= seen      # the step under way, and one already begun
+    assert runs.read_json(folder / runs.RESULT)["is_stopped"]
+    tensors = load_file(folder / runs.ADAPTER / "adapter_model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_a_user_error_is_one_line_and_status_2(start, tmp_path: Path, rows: Path):
+    folder, process = start(base=tmp_path / "nowhere", data=[str(rows)])
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 2 and out == ""
+    assert err.count("\n") == 1 and "nowhere does not exist" in err
+    assert events(folder)[-1] == {"t": events(folder)[-1]["t"], "kind": "error", "text": err.strip(), "is_users": True}
+
+
+@pytest.mark.parametrize("values, words", [
+    ({"data": []}, "No training file is given"),
+    ({"data": ["nowhere.csv"]}, "The data file nowhere.csv does not exist"),
+    ({"rank": 0}, "LoRA rank is 0"),
+    ({"ranks": 8}, "There is no setting 'ranks'"),
+    ({"max_len": 8}, r"None of the \d+ rows can be used as a sample"),
+    ({"eval": "same"}, "Every one of the 24 training rows has the input of a validation row"),
+])
+def test_what_a_user_can_mend_is_said(tmp_path: Path, tiny_base: Path, rows: Path, values: dict, words: str):
+    values = {"base": str(tiny_base), "data": [str(rows)], **values}
+    if values.get("eval") == "same":
+        values["eval"] = [str(rows)]
+    with pytest.raises(UserError, match=words):
+        train_here(tmp_path / "run", **values)
+    assert not (tmp_path / "run" / runs.ADAPTER).exists() and not (tmp_path / "run" / runs.RESULT).exists()
+
+
+def test_weights_that_are_not_finite_stop_the_run_and_say_so(tmp_path: Path, tiny_base: Path, rows: Path):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_base, broken)
+    tensors = load_file(broken / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="validation loss after step 0 is not a finite number"):
+        train_here(tmp_path / "run", base=str(broken), data=[str(rows)], **SHORT)
+    assert (tmp_path / "run" / runs.CURVE).is_file()
+
+
+def test_cut_and_left_out_rows_are_counted(tmp_path: Path, tiny_base: Path):
+    data = tmp_path / "rows.csv"
+    long = "and on " * 100
+    data.write_text(f"question,answer\nWhy {long}?,Because.\nHow?,{long}\nWho?,Me.\nWhen?,Now.\n", encoding="utf-8")
+    folder = train_here(tmp_path / "run", base=str(tiny_base), data=[str(data)], **{**SHORT, "max_steps": 1})
+    result = runs.read_json(folder / runs.RESULT)
+    assert (result["cut"], result["left_out"]) == (1, 1)
+    assert "its answer is" in (folder / runs.UNUSABLE).read_text(encoding="utf-8")
+    assert "1 left out (listed in unusable.jsonl); 1 longer than 64 tokens lost the middle of their input" in [
+        event["text"] for event in events(folder, "note")][0]
+
+
+def test_qlora_trains_on_this_machine(tmp_path: Path, demo_base: Path, rows: Path):
+    folder = train_here(tmp_path / "run", base=str(demo_base), data=[str(rows)],
+                        **{**SHORT, "max_steps": 2, "evals": 1, "lr": 0.005, "load_4bit": True})
+    result = runs.read_json(folder / runs.RESULT)
+    assert result["best_val_loss"] < result["base_val_loss"]
+    assert "base weights in 4-bit NF4" in events(folder, "note")[1]["text"]
+
+
+@pytest.mark.slow
+def test_the_summarise_recipe_teaches_the_embedded_model(tmp_path: Path, demo_base: Path, shared_data: Path):
+    values = knobs.to_json(knobs.from_json(TrainConfig, {
+        **load_recipe("summarise"), "base": str(demo_base), "max_steps": 12, "evals": 1, "max_len": 384,
+        "data": [str(shared_data / "mts-dialog" / "train.csv")],
+        "eval": [str(shared_data / "mts-dialog" / "validation.csv")]}))
+    result = runs.read_json(train_here(tmp_path / "run", **values) / runs.RESULT)
+    assert result["best_val_loss"] < result["base_val_loss"] - 0.1
+    assert result["left_out"] >= 2
