@@ -1,0 +1,66 @@
+"""Small models shared by the tests of convert/."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import runs
+from models.job import Job
+from tests.convert.tiny import make_adapter, make_base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are slower on many threads, and much slower on busy cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(demo_base: Path) -> Path:
+    """A folder with the embedded model's tokenizer."""
+    return demo_base
+
+
+@pytest.fixture(scope="session")
+def gemma3(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
+    """A small random Gemma 3 in float32. Not to be changed: copy it."""
+    return make_base(tmp_path_factory.mktemp("gemma3"), "gemma3_text", tokenizer_folder)
+
+
+@pytest.fixture(scope="session")
+def adapter(tmp_path_factory: pytest.TempPathFactory, gemma3: Path) -> Path:
+    """A random adapter on it. Not to be changed: copy it."""
+    return make_adapter(tmp_path_factory.mktemp("adapter"), gemma3)
+
+
+@pytest.fixture(scope="session")
+def terse(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
+    """A small random Gemma 3 that ends its answers at once. Not to be changed: copy it."""
+    return make_base(tmp_path_factory.mktemp("terse"), "gemma3_text", tokenizer_folder, terse=True)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """A job in an empty run folder."""
+    folder = tmp_path / "export-run"
+    folder.mkdir()
+    (folder / runs.PID).write_text(json.dumps({}), encoding="utf-8")
+    return Job(folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real disk of 6 MB (tmpfs); the test is skipped, visibly, where this process may not mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], capture_output=True).returncode:
+        pytest.skip("may not mount a small disk here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
