@@ -1,0 +1,57 @@
+"""The job that compares models on held-out rows: `python -m evaluation.worker RUN_DIR`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from evaluation.compare import Engine, gguf_engine, reference_engine, score
+from evaluation.config import CompareConfig
+from models import job, knobs, runs
+from models.base import weight_files
+from models.errors import UserError
+from models.job import Job
+from runtime.config import LoadConfig
+
+
+def work(running: Job) -> None:
+    """Score each model in turn, one in memory at a time; result.json holds a list of Scores."""
+    config = knobs.from_json(CompareConfig, runs.read_json(running.folder / runs.CONFIG))
+    rows = read_rows(Path(config.rows))
+    base, adapter = Path(config.base), Path(config.adapter) if config.adapter else None
+    scores = []
+    for name, folder in [("base", None), *([("tuned", adapter)] if adapter else [])]:
+        running.event("phase", text=f"Measuring {name} on {len(rows)} held-out rows")
+        engine, size = _reference(base, folder, config.threads)
+        scores.append(score(name, engine, rows, size, config.max_tokens))
+    for path in map(Path, config.ggufs):
+        name = "tuned " + path.stem.rpartition("-")[2]
+        running.event("phase", text=f"Measuring {name} on {len(rows)} held-out rows")
+        from runtime.llama import Model
+        model = Model(path, LoadConfig(threads=config.threads))
+        scores.append(score(name, gguf_engine(model), rows, path.stat().st_size, config.max_tokens))
+        model.close()
+    runs.write_json(running.folder / runs.RESULT, [dataclasses.asdict(s) for s in scores])
+
+
+def read_rows(path: Path) -> list[list[dict[str, str]]]:
+    """The conversations of a held-out file. Raises UserError if it is missing or holds none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"The held-out rows {path} can not be read ({error.strerror}).") from error
+    rows = [json.loads(line)["messages"] for line in lines if line.strip()]
+    if not rows:
+        raise UserError(f"{path} holds no held-out rows, so there is nothing to measure on.")
+    return rows
+
+
+def _reference(base: Path, adapter: Path | None, threads: int) -> tuple[Engine, int]:
+    from runtime.reference import Reference
+    size = sum(path.stat().st_size for path in weight_files(base))
+    if adapter:
+        size += sum(path.stat().st_size for path in adapter.glob("*.safetensors"))
+    return reference_engine(Reference(base, adapter, threads)), size
+
+
+if __name__ == "__main__":
+    job.main(work)
