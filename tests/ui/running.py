@@ -1,0 +1,119 @@
+"""A real Galen in its own process, as a test starts it, watches it and ends it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from models import runs
+from tests.ui.fakes import wait_for
+
+# Connections and name look-ups of the main process are written down as it makes them.
+START = """
+import sys
+from pathlib import Path
+home, port, model = sys.argv[1:4]
+log = open(Path(home) / "outside.log", "a", buffering=1)
+def watch(event, values):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        address = values[1] if event in ("socket.connect", "socket.sendto") else values[0]
+        log.write(f"{event} {address!r}\\n")
+sys.addaudithook(watch)
+from runtime.session import Session
+from models.errors import UserError
+from ui import app
+try:
+    app.serve(Session(), port=int(port), model=Path(model) if model else None)
+except UserError as error:
+    sys.exit(f"told: {error}")
+"""
+
+
+class RunningApp:
+    """Started with model on a free port; url once it answers."""
+
+    def __init__(self, home: Path, model: Path | None, port: int = 0):
+        self.home = home
+        home.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(home), str(port), str(model or "")], cwd=runs.ROOT, text=True,
+            env={**os.environ, "GALEN_HOME": str(home), "OMP_NUM_THREADS": "2"}, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+        assert self.process.stdout is not None
+        self.said: list[str] = []
+        while not (line := self.process.stdout.readline()).startswith("Galen "):
+            assert line, f"it ended instead of starting: {self.said}"
+            self.said.append(line)
+        self.said.append(line)
+        self.url = line.split(" at ")[1].split()[0]
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+
+    def health(self) -> dict[str, Any]:
+        with urllib.request.urlopen(self.url + "/health", timeout=5) as answer:
+            return json.load(answer)
+
+    def wait_until_loaded(self) -> "RunningApp":
+        wait_for(lambda: self.health()["model"], 30)
+        return self
+
+    def workers(self) -> list[psutil.Process]:
+        """The model's processes under this app."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return [one for one in found if "runtime.worker" in " ".join(one.cmdline())]
+
+    def outside_connections(self) -> list[str]:
+        """What the main process connected to or looked up that is not this machine."""
+        lines = (self.home / "outside.log").read_text().splitlines()
+        return [line for line in lines if not any(name in line for name in ("'127.0.0.1'", "'localhost'", "'::1'"))]
+
+    @contextlib.contextmanager
+    def slowed(self, pause_s: float = 0.12, run_s: float = 0.012) -> Iterator[threading.Event]:
+        """Let the model's process run for moments only, so that a small model writes at a reading pace.
+
+        Yields an event: while it is set, the process does not run at all.
+        """
+        over, is_frozen = threading.Event(), threading.Event()
+
+        def send(signal_number: int) -> None:
+            for worker in self.workers():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    worker.send_signal(signal_number)
+
+        def throttle() -> None:
+            while not over.is_set():
+                send(signal.SIGSTOP)
+                over.wait(pause_s)
+                if not is_frozen.is_set():
+                    send(signal.SIGCONT)
+                    over.wait(run_s)
+            send(signal.SIGCONT)
+
+        thread = threading.Thread(target=throttle)
+        thread.start()
+        try:
+            yield is_frozen
+        finally:
+            over.set()
+            thread.join()
+
+    def end(self, how: int = signal.SIGTERM) -> float:
+        """End it by a signal; seconds until it was gone."""
+        start = time.monotonic()
+        self.process.send_signal(how)
+        self.process.wait(15)
+        return time.monotonic() - start

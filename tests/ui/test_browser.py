@@ -1,0 +1,323 @@
+"""The chat page in a real Chromium on the real embedded model."""
+
+import contextlib
+import re
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.ui.fakes import wait_for
+from tests.ui.running import RunningApp
+from ui.history import History, Message, new_id
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")]
+
+SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+            "--disable-component-update", "--disable-sync"]
+QUESTION = "What are the symptoms of quartz-lung-7731?"      # a word that nothing else on the page holds
+SEND, STOP, BOX = "#send", "#stop", "#box textarea"
+ANSWER, PROBLEM = ".bot-row .prose", ".bot-row p.problem"
+STORED = """async () => {
+    const names = (await indexedDB.databases()).map((one) => one.name);
+    return JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, names]);
+}"""
+
+
+@pytest.fixture(scope="module")
+def app(demo_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
+    home = tmp_path_factory.mktemp("home")
+    shutil.copy(demo_gguf, home / "second.gguf")
+    started = RunningApp(home, demo_gguf).wait_until_loaded()
+    yield started
+    started.end()
+    assert started.outside_connections() == []
+    assert not [line for line in started.said if "Traceback" in line], started.said
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[sync_api.Browser]:
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: sync_api.Browser) -> Iterator[Callable[..., sync_api.Page]]:
+    """Opens pages; at the end none has asked another machine for anything, kept what was typed, or run a dialog."""
+    asked: list[str] = []
+    said: list[str] = []
+    pages: list[sync_api.Page] = []
+
+    def open_one(url: str, **options) -> sync_api.Page:
+        page = browser.new_context(viewport={"width": 1440, "height": 900}, **options).new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("websocket", lambda socket: asked.append(socket.url))
+        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
+        page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
+        page.set_default_timeout(30_000)
+        page.goto(url)
+        page.wait_for_selector(BOX)
+        page.wait_for_function("document.querySelector('#facts').innerText.includes('tokens')")
+        pages.append(page)
+        return page
+
+    open_one.said = said
+    yield open_one
+    for page in pages:
+        assert "quartz-lung" not in page.evaluate(STORED)
+        page.context.close()
+    assert [url for url in asked if not re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", url)] == []
+    assert [line for line in said if "Content Security Policy" in line or "alert" in line] == []
+
+
+def ask(page: sync_api.Page, text: str = QUESTION) -> None:
+    page.fill(BOX, text)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".user-row")
+
+
+def answer_text(page: sync_api.Page) -> str:
+    found = page.query_selector_all(ANSWER)
+    text = found[-1].inner_text().strip() if found else ""
+    return "" if text.startswith(("Reading your message", "Loading ")) else text
+
+
+def wait_until_done(page: sync_api.Page, is_in_a_hurry: bool = True) -> str:
+    """The whole answer, or what has come when somebody in a hurry stops it."""
+    if is_in_a_hurry:
+        first_words(page)
+        with contextlib.suppress(sync_api.TimeoutError):        # it may end by itself in this moment
+            page.click(STOP, timeout=500)
+    page.wait_for_selector(SEND, state="visible")
+    page.wait_for_selector("#line span")
+    return answer_text(page)
+
+
+def first_words(page: sync_api.Page) -> str:
+    return wait_for(lambda: page.wait_for_timeout(30) or answer_text(page), 20)
+
+
+def test_message_is_answered_token_by_token(app, open_page):
+    page = open_page(app.url)
+    assert "no medical use" in page.inner_text("#notice") and "no medical use" in page.inner_text("#empty")
+    assert "Not a medical device" in page.inner_text("#reminder")
+    with app.slowed():
+        ask(page)
+        lengths = set()
+        until = time.monotonic() + 15
+        while len(lengths) < 5 and time.monotonic() < until and page.is_visible(STOP):
+            lengths.add(len(answer_text(page)))
+            page.wait_for_timeout(40)
+    assert len(lengths - {0}) >= 4, lengths
+    text = wait_until_done(page, is_in_a_hurry=False)
+    assert len(text) >= max(lengths) and page.input_value(BOX) == ""
+    line = page.inner_text("#line")
+    assert re.search(r"\d+ tokens · Galen demo Q8_0 [0-9a-f]{4}( · \S.*)? · demonstration only", line)
+    assert "quartz-lung-7731" in page.inner_text("#conversations") and page.is_hidden(STOP)
+
+
+@pytest.mark.parametrize("how", ["button", "escape"])
+def test_stop_ends_it_within_one_token(app, open_page, how: str):
+    page = open_page(app.url)
+    with app.slowed(pause_s=0.2, run_s=0.008) as frozen:
+        ask(page)
+        first_words(page)
+        frozen.set()
+        page.wait_for_timeout(700)                      # what was written before has arrived
+        before = answer_text(page)
+        page.click(STOP) if how == "button" else page.keyboard.press("Escape")
+        page.wait_for_timeout(300)
+    after = wait_until_done(page, is_in_a_hurry=False)
+    assert after.startswith(before[:-1]) and len(after) - len(before) <= 20, (before, after)
+    assert "stopped" in page.inner_text("#line")
+
+
+def test_reload_in_mid_stream_goes_on(app, open_page):
+    page = open_page(app.url)
+    with app.slowed():
+        ask(page)
+        before = first_words(page)
+        address = page.url
+        page.reload()
+        page.wait_for_selector(".user-row")
+        assert page.url == address and "quartz-lung-7731" in page.inner_text(".user-row")
+        page.wait_for_selector(STOP, state="visible")
+        wait_for(lambda: page.wait_for_timeout(40) or len(answer_text(page)) > len(before), 15)
+    text = wait_until_done(page)
+    page.reload()
+    page.wait_for_selector("#line span")
+    assert answer_text(page) == text
+
+
+def test_regenerate_writes_another_answer(app, open_page):
+    page = open_page(app.url)
+    ask(page)
+    wait_until_done(page)
+    page.click("#again")
+    page.wait_for_selector(STOP, state="visible")
+    wait_until_done(page)
+    assert len(page.query_selector_all(".bot-row")) == len(page.query_selector_all(".user-row")) == 1
+    conversation = page.url.split("c=")[1]
+    with sqlite3.connect(app.home / "history.sqlite") as db:
+        kept = db.execute("SELECT count(*) FROM message WHERE conversation = ? AND role = 'assistant'", (conversation,))
+        assert kept.fetchone() == (2,)
+
+
+def test_killed_worker_is_told_and_the_next_message_works(app, open_page):
+    page = open_page(app.url)
+    with app.slowed():
+        ask(page)
+        before = first_words(page)
+        app.workers()[0].kill()
+        page.wait_for_selector(PROBLEM)
+    assert "SIGKILL" in page.inner_text(PROBLEM) and "Traceback" not in page.inner_text("#turns")
+    assert before[:-1] in page.inner_text("#turns")
+    ask(page, "And now?")
+    page.wait_for_function("document.querySelectorAll('.bot-row').length === 3")
+    assert wait_until_done(page)
+    assert len(page.query_selector_all(PROBLEM)) == 1
+
+
+def test_two_pages_on_one_conversation(app, open_page):
+    first = open_page(app.url)
+    with app.slowed():
+        ask(first)
+        first_words(first)
+        second = open_page(first.url)
+        second.wait_for_selector(STOP, state="visible")
+        second.fill(BOX, "a second question")
+        second.keyboard.press("Enter")
+        second.wait_for_selector(".toast-body")
+        assert "still being written in this conversation" in second.inner_text(".toast-body")
+        assert second.input_value(BOX) == "a second question"
+    text = wait_until_done(first)
+    assert wait_until_done(second) == text
+    second.focus(BOX)
+    second.keyboard.press("Enter")
+    first.wait_for_function("document.querySelectorAll('.user-row').length === 2")     # it follows by itself
+    wait_until_done(second)
+
+
+def test_conversations_are_opened_started_and_deleted(app, open_page):
+    page = open_page(app.url)
+    ask(page, "first quartz-lung one")
+    first_text, first_url = wait_until_done(page), page.url
+    page.click("#new")
+    page.wait_for_selector("#empty h1")
+    assert page.url != first_url
+    page.click("#empty .examples button")
+    page.wait_for_selector(".user-row")
+    wait_until_done(page)
+    page.click("#conversations a:has-text('first quartz-lung one')")
+    page.wait_for_function("document.querySelector('.user-row')?.innerText.includes('first quartz-lung one')")
+    assert answer_text(page) == first_text and page.url == first_url
+    page.hover("#conversations .entry[aria-current]")
+    page.click("#conversations .entry[aria-current] button")
+    page.wait_for_selector("#empty h1")
+    assert "first quartz-lung one" not in page.inner_text("#conversations")
+    assert open_page.said == ["Delete this conversation for good?"]
+    page.go_back()
+    page.wait_for_selector(BOX)
+
+
+def test_shift_enter_makes_a_line_and_an_empty_message_is_refused(app, open_page):
+    page = open_page(app.url)
+    page.click(SEND)
+    page.wait_for_selector(".toast-body")
+    assert "write a message first" in page.inner_text(".toast-body")
+    page.fill(BOX, "")
+    page.type(BOX, "one quartz-lung")
+    page.keyboard.press("Shift+Enter")
+    page.type(BOX, "two")
+    assert page.input_value(BOX) == "one quartz-lung\ntwo" and page.query_selector(".user-row") is None
+
+
+def test_model_is_chosen_from_the_list(app, open_page):
+    page = open_page(app.url)
+    before = app.workers()[0].pid
+    page.click("#model input")
+    page.click("[role=option][aria-selected=false]")
+    wait_for(lambda: page.wait_for_timeout(50) or (app.health()["model"] and app.workers()[0].pid != before), 20)
+    ask(page)
+    assert wait_until_done(page)
+    assert len(app.workers()) == 1
+
+
+HOSTILE = """<img src="http://evil.example/1.png" onerror="alert(1)"> ![x](http://evil.example/2.png)
+[click](javascript:alert(2)) <script>alert(3)</script> <svg onload="alert(4)"><image href="http://evil.example/3.png"/></svg>
+<iframe src="http://evil.example/4"></iframe> <video src="http://evil.example/5.mp4" poster="http://evil.example/6.png">
+</video> <style>body { background: url(http://evil.example/7.png) }</style> <link rel="stylesheet" href="http://evil.example/8">
+<form action="http://evil.example/9"><input type="image" src="http://evil.example/10.png"></form> `<img src=x>`
+<meta http-equiv="refresh" content="0;url=http://evil.example/11"> <p style="position:fixed;inset:0">over</p> ![y][ref]
+
+[ref]: http://evil.example/12.png
+
+```html
+<img src="http://evil.example/13.png">
+```
+
+```mermaid
+graph TD; A["<img src='http://evil.example/14.png' onerror='alert(5)'>"] --> B; click B "javascript:alert(6)"
+```
+
+$$\\includegraphics{http://evil.example/15.png}$$ $$\\href{javascript:alert(7)}{x}$$ last words"""
+
+
+def test_hostile_answer_loads_and_runs_nothing(app, open_page):
+    history, conversation = History(app.home), new_id()
+    number = history.ask(conversation, "<b>hostile</b> <img src=http://evil.example/0.png onerror=alert(0)>")
+    history.finish(conversation, Message(id=number, role="assistant", text=HOSTILE))
+    history.close()
+    page = open_page(f"{app.url}/?c={conversation}")
+    page.wait_for_selector(".bot-row")
+    page.wait_for_timeout(1500)                         # time to load what it must not
+    assert "last words" in page.inner_text(".bot-row")
+    elements = "img, script, iframe, video, style, link, form, meta, [style*=fixed], [onerror], [onload], [href^=java]"
+    assert page.eval_on_selector_all(f".prose :is({elements})", "all => all.map((one) => one.outerHTML)") == []
+    assert open_page.said == []                         # no dialog, and nothing for the content policy to block
+
+
+@pytest.mark.parametrize("scheme, ground", [("light", "rgb(250, 250, 247)"), ("dark", "rgb(15, 21, 20)")])
+def test_nothing_overflows_in_light_and_dark(app, open_page, scheme: str, ground: str):
+    page = open_page(app.url, color_scheme=scheme)
+    assert page.evaluate("getComputedStyle(document.querySelector('#rail')).backgroundColor") == ground
+    for size in ((1440, 900), (1024, 768), (390, 844)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.wait_for_timeout(200)
+        root = "document.documentElement"
+        assert page.evaluate(f"[{root}.scrollWidth, {root}.scrollHeight]") == list(size)
+        for selector in (BOX, SEND, "#reminder p", "#rail a", "#model input", "#notice p"):
+            box = page.locator(selector).first.bounding_box()
+            assert box and box["x"] >= 0 and box["x"] + box["width"] <= size[0], (selector, size)
+            assert box["y"] >= 0 and box["y"] + box["height"] <= size[1], (selector, size)
+    page.click("#open-list")
+    page.click("#new")                                  # the list is a drawer here, and closes by itself
+    page.wait_for_selector("#new", state="hidden")
+
+
+def test_open_page_survives_a_restart_of_the_app(demo_gguf, open_page, tmp_path):
+    started = RunningApp(tmp_path, demo_gguf).wait_until_loaded()
+    page = open_page(started.url)
+    ask(page)
+    text = wait_until_done(page)
+    started.end(signal.SIGKILL)
+    page.wait_for_selector(".toast-body")
+    port = int(started.url.rsplit(":", 1)[1])
+    again = RunningApp(tmp_path, demo_gguf, port)
+    try:
+        page.wait_for_selector(".toast-body", state="detached", timeout=30_000)        # it reloads by itself
+        page.wait_for_selector("#line span")
+        assert answer_text(page) == text and "quartz-lung-7731" in page.inner_text(".user-row")
+        ask(page, "And now?")
+        page.wait_for_function("document.querySelectorAll('.bot-row').length === 2")
+        assert wait_until_done(page)
+    finally:
+        again.end()

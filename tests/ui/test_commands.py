@@ -1,0 +1,108 @@
+"""Bad input at the command line: one clear line on stderr, exit status 2, nothing lost."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from models import runs
+
+
+def galen(*words, home):
+    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "GALEN_HOME": str(home), "OMP_NUM_THREADS": "2"}
+    return subprocess.run([sys.executable, "-m", "ui.commands", *map(str, words)], env=environment,
+                          capture_output=True, text=True, timeout=120)
+
+
+def refused(*words, home) -> str:
+    """Run a command that must be refused; returns its last line, which is the only one that is not progress."""
+    done = galen(*words, home=home)
+    assert done.returncode == 2, f"status {done.returncode}: {done.stderr[-2000:]}"
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(name, text):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+    return write
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (["nonsense"], "invalid choice: 'nonsense'"),
+    (["train"], "Name a recipe; there are"),
+    (["train", "no-such", "--data", "x.csv"], "There is no recipe 'no-such'"),
+    (["train", "summarise"], "add --data FILE"),
+    (["train", "summarise", "--data", "none.csv"], "There is no file none.csv"),
+    (["train", "summarise", "--data", __file__, "--base", "/no/such/base"], "/no/such/base does not exist"),
+    (["train", "summarise", "--data", __file__, "--set", "rank=0"], "LoRA rank is 0; use 1 to 256."),
+    (["train", "summarise", "--data", __file__, "--set", "rnak=8"], "did you mean 'rank'"),
+    (["export", "/no/such/run"], "There is no folder /no/such/run"),
+    (["export", "demo", "--type", "Q9_9"], "Q9_9"),
+    (["chat", "no-such-model", "-p", "Hi"], "There is no model 'no-such-model' here"),
+    (["chat", "demo", "-p", "Hi", "--temperature", "-1"], "Temperature is -1"),
+    (["serve", "--port", "seventy"], "invalid int value: 'seventy'"),
+])
+def test_one_clear_line(words, expected, tmp_path):
+    assert expected in refused(*words, home=tmp_path)
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), [
+    ("columns.csv", "name,age\nx,1\n", "columns name, age"),
+    ("empty.csv", "", "is empty"),
+    ("header.csv", "dialogue,section_text\n", "header.csv"),
+    ("rows.csv", "dialogue,section_text\nDoctor: hello,\n,note\n", "none of the 2 rows can be used"),
+    ("long.csv", "question,answer\nq," + "word " * 5000 + "\n", "tokens"),
+])
+def test_tables_that_can_not_be_learned_from(table, tmp_path, name, text, expected):
+    run = tmp_path / "run"
+    assert expected in refused("train", "summarise", "--data", table(name, text), "--run", run, home=tmp_path)
+    assert not (run / runs.ADAPTER).exists()
+
+
+def test_unusable_rows_are_listed_by_line_and_left_out(table, tmp_path):
+    good = "".join(f'"Doctor: How are you, number {k}? Patient: Tired.","Patient {k} is tired."\n' for k in range(12))
+    data = table("some.csv", "dialogue,section_text\n" + good + '"Doctor: Hm.",""\n' + f'"Long?","{"word " * 3000}"\n')
+    done = galen("train", "summarise", "--data", data, "--set", "max_steps=1", "--set", "evals=1",
+                 "--run", tmp_path / "run", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    left_out = [json.loads(line) for line in (tmp_path / "run" / runs.UNUSABLE).read_text().splitlines()]
+    assert [row["line"] for row in left_out] == [14, 15]
+    assert "line 14" in done.stderr and "line 15" in done.stderr
+    assert galen("export", tmp_path / "run", "--type", "Q8_0", home=tmp_path).returncode == 0
+    note = tmp_path / "run" / runs.ADAPTER / "base.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "fingerprint": "0" * 16}))
+    out = tmp_path / "other"
+    assert "another base" in refused("export", tmp_path / "run", "--type", "Q8_0", "--out", out, home=tmp_path)
+    assert not list(out.glob("*.gguf")) if out.exists() else True
+
+
+def test_a_gguf_cut_short(tmp_path, demo_gguf):
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(demo_gguf.read_bytes()[:-5000])
+    assert "cut.gguf is cut short" in refused("chat", cut, "-p", "Hi", home=tmp_path)
+
+
+def test_a_port_in_use(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert str(port) in refused("serve", "--port", port, home=tmp_path)
+
+
+def test_chat_answers_once_and_says_what_it_is(tmp_path):
+    done = galen("chat", "demo", "-p", "What is asthma?", "--temperature", "0", "--max-tokens", "40", home=tmp_path)
+    assert done.returncode == 0 and done.stdout.strip()
+    assert "no medical use" in done.stderr and "Not a medical device" in done.stderr
+
+
+def test_models_lists_the_embedded_one(tmp_path):
+    done = galen("models", "--json", home=tmp_path)
+    assert json.loads(done.stdout)[0]["name"] == "demo"

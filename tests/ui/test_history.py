@@ -1,0 +1,201 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models import runs
+from models.errors import UserError
+from ui.history import BROKEN, FILE, MIGRATIONS, STOPPED, WHOLE, WRITING, History, Message, new_id
+
+
+def answered(history: History, conversation: str, question: str, text: str) -> int:
+    number = history.ask(conversation, question)
+    history.finish(conversation, Message(id=number, role="assistant", text=text, state=WHOLE, tokens=3))
+    return number
+
+
+def test_what_was_written_is_read_back(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    answered(history, one, "Is it ‹safe›?", "Yes — 5 mg & less.")
+    answered(history, one, "Sure?", "No.")
+    history.close()
+    turns = History(tmp_path).thread(one)
+    assert [(turn.role, turn.text) for turn in turns] == [
+        ("user", "Is it ‹safe›?"), ("assistant", "Yes — 5 mg & less."), ("user", "Sure?"), ("assistant", "No.")]
+    assert turns[1].state == WHOLE and turns[1].tokens == 3
+
+
+def test_newest_version_of_an_answer_is_shown_and_the_old_one_kept(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    answered(history, one, "Why?", "first")
+    again = history.ask_again(one)
+    history.finish(one, Message(id=again, role="assistant", text="second", state=STOPPED))
+    answered(history, one, "And?", "third")
+    assert [turn.text for turn in history.thread(one)] == ["Why?", "second", "And?", "third"]
+    with sqlite3.connect(history.path) as db:
+        assert db.execute("SELECT count(*) FROM message WHERE text = 'first'").fetchone() == (1,)
+
+
+def test_list_is_ordered_by_last_use_and_titled_by_the_first_words(tmp_path: Path):
+    history, one, two = History(tmp_path), new_id(), new_id()
+    answered(history, one, "  Ibuprofen\nin the third   trimester " + "and later " * 20, "a")
+    answered(history, two, "two", "b")
+    answered(history, one, "more", "c")
+    listed = history.conversations()
+    assert [entry.id for entry in listed] == [one, two]
+    assert listed[0].title.startswith("Ibuprofen in the third trimester and") and listed[0].title.endswith("…")
+    assert len(listed[0].title) <= 60
+
+
+def test_each_change_is_seen_in_the_versions(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    seen = [(history.version(one), history.list_version())]
+    number = history.ask(one, "a")
+    seen.append((history.version(one), history.list_version()))
+    history.finish(one, Message(id=number, role="assistant", text="b"))
+    seen.append((history.version(one), history.list_version()))
+    history.delete(one)
+    seen.append((history.version(one), history.list_version()))
+    assert len({version for version, _ in seen}) == 3 and seen[0][0] == seen[3][0] == -1
+    assert len({version for _, version in seen[:3]}) == 3
+
+
+def test_deleted_text_is_gone_from_the_files(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    answered(history, one, "my-very-private-question", "my-very-private-answer")
+    history.delete(one)
+    assert history.thread(one) == [] and history.conversations() == []
+    history.write(1, "late piece")                      # an answer that ran on after its deletion
+    history.finish(one, Message(id=1, role="assistant", text="late piece"))
+    history.close()
+    assert b"very-private" not in (tmp_path / FILE).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX file modes")
+def test_file_is_the_owners_only(tmp_path: Path):
+    History(tmp_path)
+    assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
+
+
+def test_two_writers_lose_nothing(tmp_path: Path):
+    one = new_id()
+    histories = [History(tmp_path), History(tmp_path)]
+
+    def write(history: History, own: str) -> None:
+        for k in range(40):
+            answered(history, own, f"q{k}", f"a{k}")
+
+    ids = [one, new_id()]
+    threads = [threading.Thread(target=write, args=pair) for pair in zip(histories, ids, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for conversation in ids:
+        turns = histories[0].thread(conversation)
+        assert [turn.text for turn in turns] == [text for k in range(40) for text in (f"q{k}", f"a{k}")]
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from ui.actions.chat import Chat
+from ui.history import History
+from tests.ui.fakes import FakeSession
+session = FakeSession()
+chat = Chat(session, History(Path(sys.argv[1])))
+chat.send(sys.argv[2], "tell")
+stream = session.streams.get()
+for k in range(10_000):
+    stream.pieces.put(f"{k} ")
+    print(k, flush=True)
+    time.sleep(0.005)
+"""
+
+
+def test_kill_loses_at_most_a_second(tmp_path: Path):
+    one = new_id()
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), one], cwd=runs.ROOT, text=True,
+                               stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    times = {}
+    start = time.monotonic()
+    while time.monotonic() - start < 2.5:
+        times[int(process.stdout.readline())] = time.monotonic()
+    process.kill()
+    killed = time.monotonic()
+    process.wait()
+    kept = [int(word) for word in History(tmp_path).thread(one)[-1].text.split()]
+    assert kept == list(range(len(kept)))
+    assert killed - times.get(kept[-1] + 1, killed) < 1.0
+    assert -process.returncode == signal.SIGKILL
+
+
+def test_interrupted_answers_are_marked_at_the_next_start(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    number = history.ask(one, "a")
+    history.write(number, "so far")
+    assert history.thread(one)[-1].state == WRITING
+    assert history.mark_interrupted() == 1
+    last = history.thread(one)[-1]
+    assert (last.text, last.state) == ("so far", BROKEN) and "closed" in last.problem
+
+
+def test_migrations_are_counted_and_run_once(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    answered(history, one, "a", "b")
+    history.close()
+    with sqlite3.connect(tmp_path / FILE) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert len(History(tmp_path).thread(one)) == 2
+
+
+def test_a_migration_happens_whole_or_not_at_all(tmp_path: Path):
+    with sqlite3.connect(tmp_path / FILE) as db:
+        db.execute("CREATE TABLE message (something_else)")          # stands in the way of the second statement
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        History(tmp_path)
+    with sqlite3.connect(tmp_path / FILE) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (0,)
+        assert db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("message",)]
+
+
+def test_bad_files_are_told(tmp_path: Path):
+    damaged, newer = tmp_path / "damaged", tmp_path / "newer"
+    damaged.mkdir()
+    (damaged / FILE).write_bytes(b"not a database at all" * 100)
+    with pytest.raises(UserError, match="can not be opened .*Move this file away"):
+        History(damaged)
+    History(newer).close()
+    with sqlite3.connect(newer / FILE) as db:
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(UserError, match="newer version of Galen"):
+        History(newer)
+
+
+def test_questions_that_can_not_be_asked(tmp_path: Path):
+    history = History(tmp_path)
+    with pytest.raises(UserError, match="not the address of a conversation"):
+        history.ask("../../etc", "a")
+    with pytest.raises(UserError, match="no question to answer yet"):
+        history.ask_again(new_id())
+    assert history.conversations() == []
+
+
+def test_a_full_disk_is_told_and_the_file_stays_whole(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    answered(history, one, "a", "b")
+    pages = history._db.execute("PRAGMA page_count").fetchone()[0]
+    history._db.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(UserError, match="could not be saved .*full.* Free some disk space"):
+        history.finish(one, replace(history.thread(one)[-1], text="x" * 100_000))
+    assert [turn.text for turn in history.thread(one)] == ["a", "b"]
+    assert os.path.getsize(history.path) > 0

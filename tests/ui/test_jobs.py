@@ -1,0 +1,48 @@
+"""A job is followed to its end, whatever that end is, also by somebody who did not start it."""
+
+import time
+
+import pytest
+
+from models import runs
+from models.errors import UserError
+from tests.ui.small_job import SmallConfig
+from ui import jobs
+
+
+def started(tmp_path, end):
+    return tmp_path, jobs.start("tests.ui.small_job", tmp_path, SmallConfig(end=end))
+
+
+def test_events_arrive_and_the_last_says_done(tmp_path):
+    events = list(jobs.follow(*started(tmp_path, "done")))
+    assert [event["kind"] for event in events] == ["note", "done"]
+    assert [e["kind"] for e in jobs.follow(tmp_path)] == ["note", "done"]           # read again, after the end
+
+
+def test_a_user_error_keeps_its_words(tmp_path):
+    with pytest.raises(UserError, match="rows are empty"):
+        list(jobs.follow(*started(tmp_path, "user")))
+
+
+def test_a_bug_of_ours_keeps_its_traceback(tmp_path):
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: ours"):
+        list(jobs.follow(*started(tmp_path, "bug")))
+
+
+def test_a_killed_job_is_told_from_a_finished_one(tmp_path):
+    folder, process = started(tmp_path, "killed")
+    with pytest.raises(jobs.Interrupted, match="signal 9"):
+        list(jobs.follow(folder, process))
+    with pytest.raises(jobs.Interrupted):
+        list(jobs.follow(folder))
+
+
+def test_a_running_job_is_found_by_its_folder_and_stopped(tmp_path):
+    folder, process = started(tmp_path, "wait")
+    while not (folder / runs.PID).exists():
+        time.sleep(0.02)
+    assert jobs.is_running(folder)
+    jobs.stop(folder)
+    assert [e["kind"] for e in jobs.follow(folder)][-1] == "stopped"
+    assert process.wait(10) == 0 and not jobs.is_running(folder)

@@ -1,0 +1,193 @@
+"""The command line: each command reads its words, calls one action, shows the result."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from models import library, runs
+from models.errors import UserError
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")    # decided before any hub library is imported
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one clear line instead of a usage block."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see `python launcher.py {self.prog.partition(' ')[2]} --help`)"
+                        .replace(" --help", "--help" if not self.prog.partition(" ")[2] else " --help"))
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0 done, 2 the user can fix it, 130 interrupted."""
+    try:
+        options = build_parser().parse_args(words)
+        return options.run(options) or 0
+    except UserError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="launcher.py", description="Galen, a medical-LLM workbench for your own computer.")
+    parser.set_defaults(run=start, host="127.0.0.1", port=0)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
+
+    one = commands.add_parser("start", help="start the app and open the browser (the same as no command)")
+    one.add_argument("--port", type=int, default=0)
+    one.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    one.set_defaults(run=start)
+
+    one = commands.add_parser("serve", help="the page and the API without opening a browser")
+    one.add_argument("--host", default="127.0.0.1")
+    one.add_argument("--port", type=int, default=0, help="default: the first free one from 7860 up")
+    one.set_defaults(run=serve)
+
+    one = commands.add_parser("train", help="teach a base model a task (LoRA)")
+    one.add_argument("recipe", nargs="?", default="", metavar="RECIPE", help="a ready recipe, or a .toml file")
+    one.add_argument("--base", default="", help="a Hugging Face folder, or \"demo\" (the embedded model)")
+    one.add_argument("--data", nargs="+", default=[], metavar="F", help="tables of examples")
+    one.add_argument("--eval", nargs="+", default=[], metavar="F", help="validation tables")
+    one.add_argument("--set", action="append", default=[], metavar="key=value", help="any setting of the recipe")
+    one.add_argument("--run", dest="at", default="", metavar="DIR", help="where the run folder is made")
+    one.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    one.set_defaults(run=run_train)
+
+    one = commands.add_parser("export", help="adapter, run or model folder -> checked GGUFs")
+    one.add_argument("source", metavar="SOURCE")
+    one.add_argument("--type", default="Q8_0", metavar="T,T", help="Q4_K_M,Q8_0,... (default Q8_0)")
+    one.add_argument("--base", default="", help="the base model folder, when the adapter does not say it")
+    one.add_argument("--out", default="", metavar="DIR")
+    one.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    one.set_defaults(run=run_export)
+
+    one = commands.add_parser("chat", help="talk to a model in the terminal")
+    one.add_argument("model", metavar="MODEL", help="a listed model, a GGUF, a run folder, or \"demo\"")
+    one.add_argument("-p", "--prompt", default="", help="ask once and end")
+    one.add_argument("--system", default="", help="a system prompt")
+    one.add_argument("--temperature", type=float, default=None)
+    one.add_argument("--max-tokens", type=int, default=None)
+    one.add_argument("--seed", type=int, default=None)
+    one.set_defaults(run=run_chat)
+
+    one = commands.add_parser("demo", help="the main job on the embedded model, start to end")
+    one.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    one.set_defaults(run=run_demo)
+
+    one = commands.add_parser("models", help="the models that are here")
+    one.add_argument("--json", action="store_true")
+    one.set_defaults(run=list_models)
+    return parser
+
+
+def start(options: argparse.Namespace) -> int:
+    """Start the app and open the browser."""
+    from runtime.session import Session
+    from ui import app
+    app.serve(Session(), options.host, options.port or None, open_browser=not getattr(options, "no_browser", False))
+    return 0
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve page and API without a browser."""
+    from runtime.session import Session
+    from ui import app
+    app.serve(Session(), options.host, options.port or None)
+    return 0
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train in a child process and follow it."""
+    from train.config import recipe_names
+    from ui.actions import train
+    if not options.recipe:
+        raise UserError(f"Name a recipe; there are {', '.join(recipe_names())}.")
+    config = train.train_config(options.recipe, base=options.base, data=options.data, evaluation=options.eval,
+                                assignments=options.set)
+    folder, process = train.start(config, options.at)
+    print(f"Run folder: {folder}", file=sys.stderr)
+    _follow(folder, process)
+    result = runs.read_json(folder / runs.RESULT)
+    if options.json:
+        print(json.dumps({"run": str(folder), **result}))
+    else:
+        print(f"The adapter is in {folder / runs.ADAPTER}. Next: python launcher.py export {folder} --type Q8_0")
+    return 0
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Export in a child process and follow it."""
+    from ui.actions import export
+    config = export.export_config(options.source, options.type.split(","), base=options.base, out=options.out)
+    folder, process = export.start(config)
+    _follow(folder, process)
+    result = runs.read_json(folder / runs.RESULT)
+    out = Path(result["folder"])
+    report = runs.read_json(out / runs.REPORT)
+    report["files"] = [file for file in report["files"] if file["name"] in result["files"]]
+    if options.json:
+        print(json.dumps({"folder": str(out), **report}))
+    else:
+        for file in report["files"]:
+            print(f"{out / file['name']}  {file['bytes'] / 1e6:,.1f} MB")
+    return 0
+
+
+def run_chat(options: argparse.Namespace) -> int:
+    """Chat in the terminal, or answer one prompt."""
+    from ui import talk
+    values = {name: getattr(options, name) for name in ("temperature", "max_tokens", "seed")
+              if getattr(options, name) is not None}
+    return talk.talk(library.find_model(options.model), options.prompt, options.system, values)
+
+
+def run_demo(options: argparse.Namespace) -> int:
+    """The demonstration, with a table at the end."""
+    from ui import terminal
+    from ui.actions import demo
+    progress = terminal.Progress()
+    result = demo.run(progress.follow, progress.line)
+    if options.json:
+        print(json.dumps(demo.as_json(result)))
+    else:
+        print(terminal.demo_table(demo.as_json(result)))
+    return 0
+
+
+def list_models(options: argparse.Namespace) -> int:
+    """Print what can be chatted with."""
+    models = library.chat_models()
+    if options.json:
+        print(json.dumps([{"name": m.name, "title": m.title, "path": str(m.path), "notice": m.notice}
+                          for m in models]))
+    for model in [] if options.json else models:
+        print(f"{model.name}\t{model.title}\t{model.path}")
+    return 0
+
+
+def _follow(folder: Path, process: Any) -> None:
+    """Show a job's events. Ctrl-C once asks the job to stop; it then ends within one step."""
+    from ui import jobs, terminal
+    progress = terminal.Progress()
+    try:
+        progress.follow(jobs.follow(folder, process))
+    except KeyboardInterrupt:
+        progress.line("Stopping ...")
+        jobs.stop(folder)
+        progress.follow(event for event in jobs.follow(folder, process) if event["kind"] in jobs.FINAL)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""The one running app of a folder: who holds it, and where its page is. Standard library only."""
+
+import json
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO
+
+LOCK_FILE = "app.lock"          # locked by the operating system while the app runs, so a killed app leaves no lock
+ADDRESS_FILE = "app.json"       # {"url": ..., "pid": ...}
+START_WAIT_S = 15.0             # how long a second start waits for the first to answer
+ASK_TIMEOUT_S = 2.0
+
+
+class Instance:
+    """The right to be the app of a folder. Hold it while the app runs."""
+
+    def __init__(self, home: Path, lock: IO[bytes]):
+        self._home, self._lock = home, lock
+
+    def publish(self, url: str) -> None:
+        """Say where the page is, for later starts."""
+        part = self._home / (ADDRESS_FILE + ".part")
+        part.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+        os.replace(part, self._home / ADDRESS_FILE)
+
+    def release(self) -> None:
+        """Give the folder back."""
+        (self._home / ADDRESS_FILE).unlink(missing_ok=True)
+        self._lock.close()
+
+
+def claim(home: Path) -> Instance | None:
+    """Become the app of this folder; None if another process is."""
+    home.mkdir(parents=True, exist_ok=True)
+    lock = (home / LOCK_FILE).open("ab")
+    try:
+        _lock(lock)
+    except OSError:
+        lock.close()
+        return None
+    (home / ADDRESS_FILE).unlink(missing_ok=True)
+    return Instance(home, lock)
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock file without waiting. Raises OSError if another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def running_url(home: Path, wait_s: float = START_WAIT_S) -> str | None:
+    """The page of the app that holds this folder, once it answers; None if it does not within wait_s."""
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            url = json.loads((home / ADDRESS_FILE).read_text(encoding="utf-8"))["url"]
+            if is_answering(url):
+                return url
+        except (OSError, ValueError, KeyError):
+            pass                # not published yet
+        if time.monotonic() > until:
+            return None
+        time.sleep(0.1)
+
+
+def is_answering(url: str) -> bool:
+    """True if a Galen answers at url. Asks this machine only, never through a proxy."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url.rstrip("/") + "/health", timeout=ASK_TIMEOUT_S) as answer:
+            return json.load(answer).get("status") == "ok"
+    except (urllib.error.URLError, OSError, ValueError):
+        return False

@@ -1,0 +1,103 @@
+"""One long child process (training, export, evaluation): start it, follow its events, stop it, find it again."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from models import knobs, runs
+from models.errors import UserError
+
+FINAL = ("done", "stopped", "error")
+POLL_S = 0.1
+DEAD_AFTER_S = 10.0             # a heartbeat older than this belongs to a process that is gone or hung
+
+
+class Interrupted(UserError):
+    """The job's process ended without a last word: killed, out of memory, or the machine went down."""
+
+
+def start(module: str, folder: Path, config: Any) -> subprocess.Popen:
+    """Write config (a dataclass) to folder/config.json and start `python -m module folder` on its own.
+
+    The process outlives this one; what it prints goes to folder/log.txt.
+    """
+    runs.write_json(folder / runs.CONFIG, knobs.to_json(config))
+    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false"}
+    options: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+    with (folder / runs.LOG).open("ab") as log:
+        return subprocess.Popen([sys.executable, "-m", module, str(folder)], env=environment, cwd=runs.ROOT,
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
+
+
+def follow(folder: Path, process: subprocess.Popen | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the job's events, old and new, until its last one ("done" or "stopped", which is yielded too).
+
+    Raises UserError with the job's own words if the user can fix what ended it, RuntimeError for a bug
+    of ours, Interrupted if the process is gone without a last event.
+    """
+    position = 0
+    while True:
+        is_gone = not is_running(folder, process)           # asked before reading: a last event is not missed
+        events, position = _read_from(folder / runs.EVENTS, position)
+        for event in events:
+            if event["kind"] == "error":
+                raise _failure(event)
+            yield event
+            if event["kind"] in FINAL:
+                return
+        if is_gone:
+            raise Interrupted(f"The job in {folder} ended without finishing{_last_words(folder, process)}. "
+                              f"What it wrote so far is kept there.")
+        time.sleep(POLL_S)
+
+
+def stop(folder: Path) -> None:
+    """Ask the job to stop; it obeys within one step."""
+    (folder / runs.STOP).touch()
+
+
+def is_running(folder: Path, process: subprocess.Popen | None = None) -> bool:
+    """True while the job's process lives; process is its handle when this process started it."""
+    if process is not None:
+        return process.poll() is None
+    try:
+        pid = json.loads((folder / runs.PID).read_text(encoding="utf-8"))["pid"]
+        beat = (folder / runs.PID).stat().st_mtime
+    except (FileNotFoundError, ValueError):
+        return False
+    return psutil.pid_exists(pid) and time.time() - beat < DEAD_AFTER_S
+
+
+def _read_from(path: Path, position: int) -> tuple[list[dict[str, Any]], int]:
+    """Whole lines of path after position, and the position after them."""
+    if not path.exists():
+        return [], position
+    with path.open("rb") as file:
+        file.seek(position)
+        data = file.read()
+    whole = data[:data.rfind(b"\n") + 1]
+    return [json.loads(line) for line in whole.splitlines()], position + len(whole)
+
+
+def _failure(event: dict[str, Any]) -> Exception:
+    if event.get("is_users"):
+        return UserError(event["text"])
+    return RuntimeError(f"{event['text']}\n{event.get('traceback', '')}")
+
+
+def _last_words(folder: Path, process: subprocess.Popen | None) -> str:
+    if process is not None and process.returncode is not None and process.returncode < 0:
+        hint = "; the memory may have run out" if process.returncode == -9 else ""
+        return f" (ended by signal {-process.returncode}{hint})"
+    log = folder / runs.LOG
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    return f" (its last line: {lines[-1][:200]})" if lines else ""
