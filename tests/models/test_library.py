@@ -1,0 +1,51 @@
+"""What lies on disk is found by name, by path and by run, and refused with a sentence."""
+
+import shutil
+
+import pytest
+
+from models import library, runs
+from models.errors import UserError
+
+
+def put(source, *places):
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, place)
+
+
+def test_lists_the_embedded_model_first_then_the_users(galen_home, demo_gguf):
+    put(demo_gguf, galen_home / "mine.gguf", galen_home / "runs" / "r1" / runs.EXPORT / "r1-Q8_0.gguf",
+        galen_home / "runs" / "r1" / runs.EXPORT / "r1-Q4_0.failed.gguf")
+    (galen_home / "broken.gguf").write_bytes(b"GGUF")
+    models = library.chat_models()
+    assert [m.name for m in models] == ["demo", "mine", "r1-Q8_0"]
+    assert all("no medical use" in m.notice and "GB" in m.title for m in models)
+
+
+def test_two_files_of_one_name_can_be_told_apart(galen_home, demo_gguf):
+    paths = [galen_home / "runs" / r / runs.EXPORT / "same-Q8_0.gguf" for r in ("a", "b")]
+    put(demo_gguf, *paths)
+    names = [m.name for m in library.chat_models()]
+    assert len(set(names)) == 3 and {library.find_model(name) for name in names[1:]} == set(paths)
+
+
+def test_a_model_is_found_by_path_name_and_run(galen_home, demo_gguf):
+    path = galen_home / "runs" / "r1" / runs.EXPORT / "r1-Q8_0.gguf"
+    put(demo_gguf, path)
+    for name in (str(path), "r1-Q8_0", "r1-Q8_0.gguf", "r1", str(path.parent), str(path.parent.parent)):
+        assert library.find_model(name) == path
+    assert library.find_model("demo") == library.demo_gguf()
+
+
+def test_what_is_not_there_is_named(galen_home, demo_gguf, tmp_path):
+    with pytest.raises(UserError, match="no model 'none' here; there are demo"):
+        library.find_model("none")
+    folder = galen_home / "runs" / "r1" / runs.EXPORT
+    put(demo_gguf, folder / "r1-Q8_0.gguf", folder / "r1-Q4_0.gguf")
+    with pytest.raises(UserError, match="holds 2 models; name one: r1-Q4_0.gguf, r1-Q8_0.gguf"):
+        library.find_model("r1")
+    with pytest.raises(UserError, match="does not exist"):
+        library.find_base(str(tmp_path / "none"))
+    with pytest.raises(UserError, match="is a GGUF; training starts from"):
+        library.find_base(str(folder / "r1-Q8_0.gguf"))
