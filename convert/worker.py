@@ -74,7 +74,7 @@ def _export_within(folder: Path, source: Source, finals: dict[str, Path], config
         quantize(merged, folder / finals[name].name, model.plan, name, config.threads)
     merged.unlink(missing_ok=True)
     progress("Loading the reference", steps - 1, steps)
-    reference = Reference(source.base, source.adapter)
+    reference = Reference(source.base, source.adapter, config.threads)
     heldout = read_heldout(source.heldout) if source.heldout else []
     reports = check.check_files([(folder / finals[name].name, name) for name in finals], reference, heldout,
                                 progress, kl_limits, config.threads)

@@ -38,7 +38,7 @@ def start(folder: Path, **settings: Any) -> subprocess.Popen:
     folder.mkdir(exist_ok=True)
     runs.write_json(folder / runs.CONFIG, knobs.to_json(ExportConfig(threads=1, **settings)))
     return subprocess.Popen([sys.executable, "-m", "convert.worker", str(folder)], cwd=runs.ROOT, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 @pytest.fixture
