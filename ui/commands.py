@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--type", default="Q8_0", metavar="T,T", help="Q4_K_M,Q8_0,... (default Q8_0)")
     one.add_argument("--base", default="", help="the base model folder, when the adapter does not say it")
     one.add_argument("--out", default="", metavar="DIR")
+    one.add_argument("--name", default="", help="begins the file names (default: the source folder's name)")
     one.add_argument("--json", action="store_true", help="print the report as one JSON object")
     one.set_defaults(run=run_export)
 
@@ -130,7 +131,8 @@ def run_train(options: argparse.Namespace) -> int:
 def run_export(options: argparse.Namespace) -> int:
     """Export in a child process and follow it."""
     from ui.actions import export
-    config = export.export_config(options.source, options.type.split(","), base=options.base, out=options.out)
+    config = export.export_config(options.source, options.type.split(","), base=options.base, out=options.out,
+                                  name=options.name)
     folder, process = export.start(config)
     _follow(folder, process)
     result = runs.read_json(folder / runs.RESULT)

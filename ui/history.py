@@ -37,6 +37,7 @@ MIGRATIONS = (
         state TEXT NOT NULL,
         problem TEXT NOT NULL DEFAULT '',
         model TEXT NOT NULL DEFAULT '',
+        notice TEXT NOT NULL DEFAULT '',
         fingerprint TEXT NOT NULL DEFAULT '',
         tokens INTEGER NOT NULL DEFAULT 0,
         tokens_per_s REAL NOT NULL DEFAULT 0,
@@ -70,13 +71,15 @@ class Message:
     state: str = WHOLE
     problem: str = ""           # one sentence
     model: str = ""             # what the answering model is called
+    notice: str = ""            # the sentence that must stand beside its answers
     fingerprint: str = ""
     tokens: int = 0
     tokens_per_s: float = 0.0
     dropped_turns: int = 0      # messages that no longer fitted the context
 
 
-FIELDS = ("id", "role", "text", "state", "problem", "model", "fingerprint", "tokens", "tokens_per_s", "dropped_turns")
+FIELDS = ("id", "role", "text", "state", "problem", "model", "notice", "fingerprint", "tokens", "tokens_per_s",
+          "dropped_turns")
 
 
 class History:

@@ -71,7 +71,7 @@ def problem_of(turn: Message) -> str:
     return turn.problem if turn.state == BROKEN else ""
 
 
-def answer_line(view: View, model: ModelState) -> str:
+def answer_line(view: View) -> str:
     """The quiet line under the last answer: speed, tokens, what wrote it."""
     if not view.turns or view.is_writing or view.turns[-1].role != "assistant":
         return ""
@@ -79,9 +79,9 @@ def answer_line(view: View, model: ModelState) -> str:
     facts = [f"{last.tokens_per_s:,.0f} tok/s"] if last.tokens_per_s else []
     facts += [f"{last.tokens:,} tokens"] if last.tokens else []
     facts += [" ".join(filter(None, (last.model, last.fingerprint[:4])))] if last.model else []
-    facts += {STOPPED: ["stopped"], CUT: ["cut at the longest answer"]}.get(last.state, [])
+    facts += {STOPPED: ["stopped"], CUT: ["length limit"]}.get(last.state, [])
     facts += [f"first {last.dropped_turns} messages left out, the context is full"] if last.dropped_turns else []
-    facts += ["demonstration only"] if model.notice and last.text else []
+    facts += ["demonstration only"] if last.notice else []
     return " · ".join(f"<span>{escape(fact)}</span>" for fact in facts)
 
 

@@ -87,7 +87,7 @@ def test_a_long_conversation_loses_its_oldest_turns_and_says_so(demo_gguf):
     session.load(demo_gguf, LoadConfig(ctx_tokens=512, threads=1))
     turns = []
     for k in range(40):
-        turns += [{"role": "user", "content": f"Question {k} about the heart"}, {"role": "assistant", "content": "Yes."}]
+        turns += [*ask(f"Question {k} about the heart"), {"role": "assistant", "content": "Yes."}]
     stream = session.chat([*turns, *ask("Last")], SampleConfig(max_tokens=5))
     list(stream)
     assert stream.end.dropped_turns > 0 and stream.end.prompt_tokens <= 512

@@ -82,7 +82,7 @@ class RunningApp:
         return [line for line in lines if not any(name in line for name in ("'127.0.0.1'", "'localhost'", "'::1'"))]
 
     @contextlib.contextmanager
-    def slowed(self, pause_s: float = 0.12, run_s: float = 0.012) -> Iterator[threading.Event]:
+    def slowed(self, pause_s: float = 0.1, run_s: float = 0.004) -> Iterator[threading.Event]:
         """Let the model's process run for moments only, so that a small model writes at a reading pace.
 
         Yields an event: while it is set, the process does not run at all.

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,6 +106,24 @@ def first_words(page: sync_api.Page) -> str:
     return wait_for(lambda: page.wait_for_timeout(30) or answer_text(page), 20)
 
 
+def wait_for_answer(page: sync_api.Page, text: str) -> None:
+    """Gradio renders Markdown a moment after everything else."""
+    wait_for(lambda: page.wait_for_timeout(30) or answer_text(page) == text, 20)
+
+
+def begin(page: sync_api.Page, is_frozen: threading.Event) -> str:
+    """Ask, and hold the model's process still in the middle of its answer. Returns what has come."""
+    for _ in range(10):
+        ask(page)
+        first_words(page)
+        is_frozen.set()
+        page.wait_for_timeout(500)                      # what was written before has arrived
+        if page.is_visible(STOP):
+            return answer_text(page)
+        is_frozen.clear()                               # a short answer: it had ended already
+    pytest.fail("no answer was long enough")
+
+
 def test_message_is_answered_token_by_token(app, open_page):
     page = open_page(app.url)
     assert "no medical use" in page.inner_text("#notice") and "no medical use" in page.inner_text("#empty")
@@ -127,12 +146,8 @@ def test_message_is_answered_token_by_token(app, open_page):
 @pytest.mark.parametrize("how", ["button", "escape"])
 def test_stop_ends_it_within_one_token(app, open_page, how: str):
     page = open_page(app.url)
-    with app.slowed(pause_s=0.2, run_s=0.008) as frozen:
-        ask(page)
-        first_words(page)
-        frozen.set()
-        page.wait_for_timeout(700)                      # what was written before has arrived
-        before = answer_text(page)
+    with app.slowed() as is_frozen:
+        before = begin(page, is_frozen)
         page.click(STOP) if how == "button" else page.keyboard.press("Escape")
         page.wait_for_timeout(300)
     after = wait_until_done(page, is_in_a_hurry=False)
@@ -142,19 +157,17 @@ def test_stop_ends_it_within_one_token(app, open_page, how: str):
 
 def test_reload_in_mid_stream_goes_on(app, open_page):
     page = open_page(app.url)
-    with app.slowed():
-        ask(page)
-        before = first_words(page)
-        address = page.url
+    with app.slowed() as is_frozen:
+        before, address = begin(page, is_frozen), page.url
         page.reload()
-        page.wait_for_selector(".user-row")
-        assert page.url == address and "quartz-lung-7731" in page.inner_text(".user-row")
         page.wait_for_selector(STOP, state="visible")
-        wait_for(lambda: page.wait_for_timeout(40) or len(answer_text(page)) > len(before), 15)
+        assert page.url == address and "quartz-lung-7731" in page.inner_text(".user-row >> nth=-1")
+        wait_for_answer(page, before)
+        is_frozen.clear()
+        wait_for(lambda: page.wait_for_timeout(20) or len(answer_text(page)) > len(before), 20)
     text = wait_until_done(page)
     page.reload()
-    page.wait_for_selector("#line span")
-    assert answer_text(page) == text
+    wait_for_answer(page, text)
 
 
 def test_regenerate_writes_another_answer(app, open_page):
@@ -173,24 +186,23 @@ def test_regenerate_writes_another_answer(app, open_page):
 
 def test_killed_worker_is_told_and_the_next_message_works(app, open_page):
     page = open_page(app.url)
-    with app.slowed():
-        ask(page)
-        before = first_words(page)
+    with app.slowed() as is_frozen:
+        before = begin(page, is_frozen)
         app.workers()[0].kill()
         page.wait_for_selector(PROBLEM)
     assert "SIGKILL" in page.inner_text(PROBLEM) and "Traceback" not in page.inner_text("#turns")
-    assert before[:-1] in page.inner_text("#turns")
+    assert before in page.inner_text("#turns")
+    rows = len(page.query_selector_all(".bot-row"))
     ask(page, "And now?")
-    page.wait_for_function("document.querySelectorAll('.bot-row').length === 3")
+    page.wait_for_function(f"document.querySelectorAll('.bot-row').length === {rows + 1}")
     assert wait_until_done(page)
     assert len(page.query_selector_all(PROBLEM)) == 1
 
 
 def test_two_pages_on_one_conversation(app, open_page):
     first = open_page(app.url)
-    with app.slowed():
-        ask(first)
-        first_words(first)
+    with app.slowed() as is_frozen:
+        begin(first, is_frozen)
         second = open_page(first.url)
         second.wait_for_selector(STOP, state="visible")
         second.fill(BOX, "a second question")
@@ -199,11 +211,36 @@ def test_two_pages_on_one_conversation(app, open_page):
         assert "still being written in this conversation" in second.inner_text(".toast-body")
         assert second.input_value(BOX) == "a second question"
     text = wait_until_done(first)
-    assert wait_until_done(second) == text
+    wait_for_answer(second, text)
     second.focus(BOX)
     second.keyboard.press("Enter")
-    first.wait_for_function("document.querySelectorAll('.user-row').length === 2")     # it follows by itself
+    first.wait_for_selector(".user-row:has-text('a second question')")      # it follows by itself
     wait_until_done(second)
+
+
+def test_thread_stays_at_its_end_until_somebody_scrolls_up(app, open_page):
+    page = open_page(app.url)
+    thread = "document.querySelector('#turns .panel-wrap')"
+    from_end = f"{thread}.scrollHeight - {thread}.scrollTop - {thread}.clientHeight"
+    page.set_viewport_size({"width": 600, "height": 420})
+    with app.slowed() as is_frozen:
+        while not page.is_visible("#turns") or page.evaluate(f"{thread}.scrollHeight < {thread}.clientHeight + 200"):
+            begin(page, is_frozen)
+            assert page.evaluate(from_end) < 5
+            is_frozen.clear()
+            wait_until_done(page)
+        begin(page, is_frozen)
+        page.hover("#turns")
+        page.mouse.wheel(0, -150)
+        page.wait_for_timeout(200)
+        place, height = page.evaluate(f"[{thread}.scrollTop, {thread}.scrollHeight]")
+        is_frozen.clear()
+        page.wait_for_function(f"{thread}.scrollHeight > {height} + 10")
+        assert page.evaluate(f"{thread}.scrollTop") == place
+    page.click("#composer")                             # whoever acts below wants to see the end again
+    page.wait_for_timeout(100)
+    assert page.evaluate(from_end) < 5
+    page.keyboard.press("Escape")
 
 
 def test_conversations_are_opened_started_and_deleted(app, open_page):
@@ -218,7 +255,8 @@ def test_conversations_are_opened_started_and_deleted(app, open_page):
     wait_until_done(page)
     page.click("#conversations a:has-text('first quartz-lung one')")
     page.wait_for_function("document.querySelector('.user-row')?.innerText.includes('first quartz-lung one')")
-    assert answer_text(page) == first_text and page.url == first_url
+    wait_for_answer(page, first_text)
+    assert page.url == first_url
     page.hover("#conversations .entry[aria-current]")
     page.click("#conversations .entry[aria-current] button")
     page.wait_for_selector("#empty h1")
@@ -314,8 +352,8 @@ def test_open_page_survives_a_restart_of_the_app(demo_gguf, open_page, tmp_path)
     again = RunningApp(tmp_path, demo_gguf, port)
     try:
         page.wait_for_selector(".toast-body", state="detached", timeout=30_000)        # it reloads by itself
-        page.wait_for_selector("#line span")
-        assert answer_text(page) == text and "quartz-lung-7731" in page.inner_text(".user-row")
+        wait_for_answer(page, text)
+        assert "quartz-lung-7731" in page.inner_text(".user-row")
         ask(page, "And now?")
         page.wait_for_function("document.querySelectorAll('.bot-row').length === 2")
         assert wait_until_done(page)

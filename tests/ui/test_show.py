@@ -67,18 +67,19 @@ def test_answer_that_nobody_writes_any_more_is_shown_as_interrupted():
 
 
 def test_line_carries_speed_tokens_and_what_wrote_it():
-    last = answer("a", model="Galen demo Q8_0", fingerprint="7f3a9c21d0b1e2f3", tokens=1214, tokens_per_s=31.4)
-    line = re.sub("<.*?>", "", show.answer_line(view(user("q"), last), MODEL))
+    last = answer("a", model="Galen demo Q8_0", fingerprint="7f3a9c21d0b1e2f3", tokens=1214, tokens_per_s=31.4,
+                  notice="A demonstration, of no medical use.")
+    line = re.sub("<.*?>", "", show.answer_line(view(user("q"), last)))
     assert line == "31 tok/s · 1,214 tokens · Galen demo Q8_0 7f3a · demonstration only"
-    assert show.answer_line(view(user("q"), last, is_writing=True), MODEL) == ""
-    assert show.answer_line(view(), MODEL) == ""
+    assert show.answer_line(view(user("q"), last, is_writing=True)) == ""
+    assert show.answer_line(view()) == ""
 
 
 @pytest.mark.parametrize("values, words", [
-    (dict(state=STOPPED), "stopped"), (dict(state=CUT), "cut at the longest answer"),
+    (dict(state=STOPPED), "stopped"), (dict(state=CUT), "length limit"),
     (dict(dropped_turns=4), "first 4 messages left out")])
 def test_line_says_how_an_answer_ended(values, words):
-    assert words in show.answer_line(view(user("q"), answer("a", **values)), ModelState(info=INFO))
+    assert words in show.answer_line(view(user("q"), answer("a", **values)))
 
 
 def test_demonstration_is_said_before_and_beside_the_conversation():

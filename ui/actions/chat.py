@@ -197,7 +197,8 @@ class Chat:
             answer.has_ended.set()
             keeper.join()
             try:
-                self._history.finish(answer.conversation, replace(final, text=answer.text, model=self.model.name))
+                self._history.finish(answer.conversation, replace(final, text=answer.text, model=self.model.name,
+                                                                  notice=self.model.notice))
             finally:
                 with self._lock:
                     self._answers.pop(answer.conversation, None)

@@ -10,7 +10,7 @@ from models.library import DEMO_NAME
 from ui import jobs
 
 
-def export_config(source: str, types: list[str], *, base: str = "", out: str = "", threads: int = 0) -> ExportConfig:
+def export_config(source: str, types: list[str], *, base: str = "", out: str = "", name: str = "") -> ExportConfig:
     """What the user asked for, with absolute paths. Raises UserError if source is no folder or a type is unknown."""
     folder = runs.DEMO_BASE if source == DEMO_NAME else Path(source).expanduser()
     if not folder.is_dir() and (runs.home() / "runs" / source).is_dir():
@@ -18,7 +18,7 @@ def export_config(source: str, types: list[str], *, base: str = "", out: str = "
     if not folder.is_dir():
         raise UserError(f"There is no folder {source}; give a run, an adapter or a model folder.")
     values = {"source": str(folder.resolve()), "types": tuple(t.strip() for t in types if t.strip()),
-              "threads": threads}
+              "name": name}
     if base:
         values["base"] = str(runs.DEMO_BASE if base == DEMO_NAME else Path(base).expanduser().resolve())
     if out:

@@ -44,7 +44,7 @@ def build_chat_page(demo: gr.Blocks, chat: Chat) -> None:
             empty = gr.HTML(elem_id="empty", js_on_load=ON_EXAMPLE_CLICK, apply_default_css=False)
             turns = gr.Chatbot(elem_id="turns", label="Conversation", show_label=False, layout="panel", height=None,
                                container=False, buttons=["copy"], group_consecutive_messages=False,
-                               feedback_options=None, allow_file_downloads=False)
+                               feedback_options=None, allow_file_downloads=False, autoscroll=False)
             with gr.Row(elem_id="under"):
                 line = gr.HTML(elem_id="line", apply_default_css=False)
                 again = gr.Button("Regenerate", elem_id="again", size="sm", visible="hidden")
@@ -68,7 +68,7 @@ def build_chat_page(demo: gr.Blocks, chat: Chat) -> None:
             seen: versions(view.version),
             listing: show.conversations(chat.conversations(), view.conversation),
             empty: "" if view.turns else show.empty(chat.model),
-            turns: show.thread(view, chat.model), line: show.answer_line(view, chat.model),
+            turns: show.thread(view, chat.model), line: show.answer_line(view),
             again: gr.Button(visible=True if view.turns and not is_writing else "hidden"),
             send: gr.Button(visible="hidden" if is_writing else True),
             stop: gr.Button(visible=True if is_writing else "hidden"),
