@@ -53,9 +53,9 @@ BACKENDS = ("cpu", "metal", "cuda", "vulkan", "source")
 OFFLINE = "no connection to the package index"
 COMPILERS = {"Darwin": "xcode-select --install", "Windows": "Visual Studio Build Tools, 'Desktop development with C++'",
              "Linux": "sudo apt install build-essential (Debian, Ubuntu) or sudo dnf install gcc-c++ (Fedora)"}
-MEANINGS = {"No space left on device|Errno 28|not enough space on the disk|Disk quota exceeded": "the disk is full",
-            "NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|ProxyError|getaddrinfo failed|"
-            "Max retries exceeded|Connection (?:aborted|broken|reset)": OFFLINE}  # what pip says -> what it means
+MEANINGS = {"No space left on device|Errno 28|not enough space on the disk|quota exceeded": "the disk is full",
+            "Failed building wheel": "it did not compile",  # what pip says -> what it means
+            "after connection broken|Max retries exceeded|Connection ?(Error|aborted|reset)|TimeoutError": OFFLINE}
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -91,16 +91,15 @@ def read_mark(name: str) -> dict:
 
 
 def write_mark(name: str, values: dict[str, str]) -> None:
-    part = VENV / f"galen-{name}.part"
-    part.write_text(json.dumps(values), encoding="utf-8")
+    (part := VENV / f"galen-{name}.part").write_text(json.dumps(values), encoding="utf-8")
     part.replace(VENV / f"galen-{name}.json")
 
 
 def output(*command: str | Path, within_s: float = 20) -> str:
     """What a command prints; '' where it is absent, fails or hangs."""
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        ran = subprocess.run(command, capture_output=True, errors="replace", timeout=within_s, env=environment())
-        return ran.stdout if ran.returncode == 0 else ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, errors="replace", check=True,
+                              timeout=within_s, env=environment()).stdout
     return ""
 
 
@@ -112,7 +111,7 @@ def missing_sets(names: list[str], asked: str) -> dict[str, dict[str, str]]:
     hashes = {n: hashlib.sha256((ROOT / f"requirements/{n}.txt").read_bytes()).hexdigest() for n in names}
     marks = {n: {"sha256": hashes[n], "python": python} for n in names}
     is_other = bool(asked) and asked != read_mark("llama").get("asked")
-    return {n: mark for n, mark in marks.items() if not python or read_mark(n) != mark or (n == "chat" and is_other)}
+    return {n: mark for n, mark in marks.items() if read_mark(n) != mark or (n == "chat" and is_other)}
 
 
 def machine_facts() -> Facts:
@@ -159,10 +158,9 @@ def llama_plans(facts: Facts, asked: str) -> Iterator[tuple[str, list[str]]]:
     yield from ((name, ["--extra-index-url", url, *binary]) for name, url in urls.items() if name != "cpu")
     if asked in ("", "cpu"):
         built = output(PYTHON, "-m", "pip", "cache", "list", "--format=abspath", "llama_cpp_python").splitlines()
-        # compiled here before: pip by itself would use it only after asking an index for the source
+        # compiled here before (pip by itself asks an index for the source first); then, also from a folder or mirror
         yield from (("source", [wheel]) for wheel in built if f"-{pin.partition('==')[2]}-" in wheel)
-        extra = ["--extra-index-url", urls["cpu"]] if "cpu" in urls else []
-        yield "cpu", [*extra, *binary]  # also finds a wheel in a folder or mirror that pip is set to
+        yield "cpu", [*(["--extra-index-url", urls["cpu"]] if "cpu" in urls else []), *binary]
     if asked in ("", "cpu", "source"):
         if not has_compiler(facts.system):
             raise UserError("llama-cpp-python must be compiled here (no ready-made wheel fits or can be reached), but "
@@ -253,7 +251,7 @@ def reason(lines: list[str]) -> str:
 
 def environment(**more: str) -> dict[str, str]:
     """The user's environment without what would lead another Python astray."""
-    bad = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "__PYVENV_LAUNCHER__")
+    bad = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONSAFEPATH", "__PYVENV_LAUNCHER__")
     ours = {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", "PIP_USER": "0"}
     patience = {"PIP_DEFAULT_TIMEOUT": "20", "PIP_RETRIES": "2"}  # unless the user asked for more
     return patience | {k: v for k, v in os.environ.items() if k not in bad} | ours | more
@@ -298,9 +296,9 @@ def install_llama(facts: Facts, asked: str) -> None:
     asked = asked or before.get("asked", "")
     if before.get("pin") == pin and before["asked"] == asked:
         return
-    (VENV / "galen-llama.json").unlink(missing_ok=True)
     loads = "import llama_cpp; llama_cpp.llama_backend_init(); print('yes')"
     for backend, arguments in llama_plans(facts, asked):
+        (VENV / "galen-llama.json").unlink(missing_ok=True)
         why = pip_install(Progress(f"llama-cpp-python, {backend}"), "--force-reinstall",
                           "-c", ROOT / "requirements/chat.txt", *arguments)
         if not why and output(PYTHON, "-c", loads, within_s=120):
@@ -309,6 +307,8 @@ def install_llama(facts: Facts, asked: str) -> None:
         if why == OFFLINE and "--extra-index-url" not in arguments:
             break
         print(f"  not so: {why!a}", flush=True)
+    if before and output(PYTHON, "-c", loads, within_s=120):
+        write_mark("llama", before)  # what was there before is still there
     raise UserError(f"llama-cpp-python could not be installed: {why}; see {LOG}")
 
 

@@ -8,7 +8,7 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-from models import runs  # after the environment is set
+from models import library, runs  # after the environment is set
 
 SHARED = runs.ROOT.parent / "shared" / "data"
 
@@ -24,14 +24,13 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def demo_base() -> Path:
     """The embedded base model's folder."""
-    early = Path("/tmp/galen/demo/early")
-    return runs.DEMO_BASE if (runs.DEMO_BASE / "model.safetensors").is_file() else early
+    return runs.DEMO_BASE
 
 
 @pytest.fixture(scope="session")
 def demo_gguf() -> Path:
     """The embedded base model as GGUF."""
-    return next(iter(sorted(runs.DEMO_BASE.glob("*.gguf")) or [Path("/tmp/galen/exp/r/export/Galen-demo-Q8_0.gguf")]))
+    return library.demo_gguf()
 
 
 @pytest.fixture

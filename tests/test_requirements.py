@@ -1,9 +1,14 @@
 """What is installed, from where: every package pinned once, the wheel index that fits, no place it should not name."""
 
 import ast
+import functools
+import http.server
 import os
 import re
+import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -92,3 +97,20 @@ def test_the_driver_is_asked_through_its_own_program(tmp_path, monkeypatch, says
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     facts = launcher.machine_facts()
     assert (facts.cuda, facts.capability) == (cuda, 89)
+
+
+def test_an_index_counts_only_when_it_answers_in_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    (tmp_path / "cpu").mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        index = f"http://127.0.0.1:{server.server_port}"
+        assert launcher.is_reachable(f"{index}/cpu/", time.monotonic() + 30)
+        assert not launcher.is_reachable(f"{index}/cu999/", time.monotonic() + 30)
+        server.shutdown()
+    assert not launcher.is_reachable(f"{index}/cpu/", time.monotonic() + 30)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        assert not launcher.is_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}/", began + 1)
+        assert time.monotonic() - began < 10

@@ -17,30 +17,31 @@ from models import runs
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "chat_template.jinja")
 
 
-@pytest.fixture(scope="session")
-def tokenizer_folder(demo_base: Path) -> Path:
-    """A folder with the embedded model's tokenizer."""
-    return demo_base if (demo_base / "tokenizer.model").is_file() else Path("/tmp/galen/demo/out")
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Models this small gain nothing from a second thread, and lose much when the cores are busy."""
+    import torch
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def tokenizer(tokenizer_folder: Path):
+def tokenizer(demo_base: Path):
     """The embedded model's tokenizer as tasks/prompt.py wants it."""
     from transformers import AutoTokenizer
 
     from tasks.hf_tokenizer import HFTokenizer
-    return HFTokenizer(AutoTokenizer.from_pretrained(tokenizer_folder))
+    return HFTokenizer(AutoTokenizer.from_pretrained(demo_base))
 
 
 @pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
+def tiny_base(tmp_path_factory: pytest.TempPathFactory, demo_base: Path) -> Path:
     """Two layers, 64 wide, seeded."""
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
     folder = tmp_path_factory.mktemp("tiny-base")
     for name in TOKENIZER_FILES:
-        if (tokenizer_folder / name).is_file():
-            shutil.copy(tokenizer_folder / name, folder)
+        if (demo_base / name).is_file():
+            shutil.copy(demo_base / name, folder)
     torch.manual_seed(0)
     Gemma3ForCausalLM(Gemma3TextConfig(
         vocab_size=8192, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
@@ -74,10 +75,10 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, subprocess.Popen
         folder = tmp_path / f"run-{len(started)}"
         folder.mkdir()
         values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-        runs.write_json(folder / runs.CONFIG, {"threads": 2, "dropout": 0.0, **values})
+        runs.write_json(folder / runs.CONFIG, {"threads": 1, "dropout": 0.0, **values})
         process = subprocess.Popen([sys.executable, "-m", "train.worker", str(folder)], cwd=runs.ROOT,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                   env={**os.environ, "OMP_NUM_THREADS": "2"})
+                                   env={**os.environ, "OMP_NUM_THREADS": "1"})
         started.append(process)
         return folder, process
     yield run

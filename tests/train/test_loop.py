@@ -14,7 +14,7 @@ from tests.train.conftest import events
 from train import adapter, loop
 from train.adapter import Machine
 from train.config import TrainConfig
-from train.samples import Collator, Sample, prepare
+from train.samples import IGNORED, Collator, Sample, prepare
 
 CPU = Machine(device="cpu", is_bfloat16=False)
 
@@ -37,10 +37,17 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / runs.ADAPTER / "adapter_model.safetensors")
 
 
-def test_the_validation_loss_does_not_depend_on_the_batch(tmp_path: Path, tiny_base: Path, samples: list[Sample]):
+def test_the_validation_loss_is_a_mean_over_tokens(tmp_path: Path, tiny_base: Path, samples: list[Sample]):
     losses = [run(tmp_path / str(batch), tiny_base, (samples[:8], samples), batch=batch, max_steps=1).base_val_loss
               for batch in (1, 8)]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    base = adapter.load_base(tiny_base, CPU, False).eval()
+    totals = []
+    for sample in samples:
+        count = sum(label != IGNORED for label in sample.labels)
+        loss = base(input_ids=torch.tensor([sample.ids]), labels=torch.tensor([sample.labels])).loss.item()
+        totals.append((count, loss * count))
+    expected = sum(total for _, total in totals) / sum(count for count, _ in totals)
+    assert losses == pytest.approx([expected, expected], abs=1e-5)
 
 
 def test_accumulated_batches_equal_one_batch(tmp_path: Path, tiny_base: Path, samples: list[Sample]):
@@ -51,7 +58,7 @@ def test_accumulated_batches_equal_one_batch(tmp_path: Path, tiny_base: Path, sa
 
 
 def test_the_best_adapter_is_kept_not_the_last(tmp_path: Path, tiny_base: Path, samples: list[Sample]):
-    outcome = run(tmp_path / "run", tiny_base, (samples[:4], samples[4:]), lr=0.03, max_steps=40, evals=20, batch=4)
+    outcome = run(tmp_path / "run", tiny_base, (samples[:4], samples[4:]), lr=0.03, max_steps=40, evals=8, batch=4)
     evals = {event["step"]: event["loss"] for event in events(tmp_path / "run", "eval")}
     best = min((step for step in evals if step), key=lambda step: evals[step])
     assert outcome.best_step == best < 40
@@ -65,7 +72,7 @@ def test_the_best_adapter_is_kept_not_the_last(tmp_path: Path, tiny_base: Path, 
 
 
 def test_patience_ends_a_run_that_no_longer_gets_better(tmp_path: Path, tiny_base: Path, samples: list[Sample]):
-    outcome = run(tmp_path / "run", tiny_base, (samples[:4], samples[4:]), lr=0.03, max_steps=200, evals=100, batch=4,
+    outcome = run(tmp_path / "run", tiny_base, (samples[:4], samples[4:]), lr=0.03, max_steps=200, evals=40, batch=4,
                   schedule="constant", patience=3)
     steps = [event["step"] for event in events(tmp_path / "run", "eval")]
     assert outcome.steps == steps[-1] < 200

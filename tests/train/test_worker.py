@@ -19,7 +19,7 @@ SHORT = {"lr": 0.02, "rank": 4, "batch": 8, "max_steps": 12, "evals": 3, "max_le
 def train_here(folder: Path, **values: object) -> Path:
     """A run in this process; returns its folder."""
     folder.mkdir()
-    runs.write_json(folder / runs.CONFIG, {"threads": 2, "dropout": 0.0, **values})
+    runs.write_json(folder / runs.CONFIG, {"threads": 1, "dropout": 0.0, **values})
     work(Job(folder))
     return folder
 
