@@ -52,7 +52,8 @@ def run(follow: Follow, say: Callable[[str], None]) -> DemoResult:
         _run_job(train.start(config, str(trained)), follow)
         say("2 of 4: merging, quantizing and checking")
         exported = trained / runs.EXPORT
-        _run_job(export.start(export.export_config(str(trained), list(TYPES), out=str(exported))), follow)
+        wanted = export.export_config(str(trained), list(TYPES), out=str(exported), name="consultations")
+        _run_job(export.start(wanted), follow)
         say("3 of 4: measuring base, tuned and quantized on held-out rows")
         ggufs = [next(exported.glob(f"*-{name}.gguf")) for name in TYPES]
         scores = _compare(folder / "compare", trained, ggufs, follow)
