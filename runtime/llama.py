@@ -13,17 +13,16 @@ from pathlib import Path
 import llama_cpp
 import llama_cpp.llama_cpp as lib
 import numpy as np
-import psutil
 
 from models.errors import UserError
 from models.header import read_header
 from runtime.config import LoadConfig, SampleConfig
+from runtime.device import default_threads
 
 BATCH_TOKENS = 512
 DEFAULT_CTX_TOKENS = 8192
 DEFAULT_LOAD = LoadConfig()
 PENALTY_WINDOW_TOKENS = 256
-LARGE_PARAMETERS = 100_000_000
 WARNING, ERROR, CONTINUED = 3, 4, 5               # ggml_log_level
 CONTROL, UNKNOWN = 1 << 3, 1 << 0                 # llama_token_attr bits
 TYPES = {                                         # llama_ftype by the name that users and files know
@@ -256,17 +255,6 @@ class Model:
         if status != 0:
             raise RuntimeError(f"llama_decode returned {status} at {past} + {len(ids)} tokens")
         self.cached += ids
-
-
-def default_threads(parameters: int = LARGE_PARAMETERS) -> int:
-    """One thread for each physical core this process may use; one alone for a small model.
-
-    Threads of a small model wait for each other more than they compute, and far more beside another process.
-    """
-    if parameters < LARGE_PARAMETERS:
-        return 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))
 
 
 def quantize(source: Path, target: Path, type_name: str, threads: int = 0) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from models.base import check_base
 from models.errors import UserError
+from runtime.device import default_threads
 from tasks.hf_tokenizer import HFTokenizer
 
 
@@ -15,7 +16,7 @@ class Reference:
     """Base model plus optional adapter in float32 on the CPU; greedy."""
 
     def __init__(self, base: Path, adapter: Path | None = None, threads: int = 0):
-        """Load base (a Hugging Face folder) and adapter (a PEFT folder); threads 0 leaves torch's own choice.
+        """Load base (a Hugging Face folder) and adapter (a PEFT folder); threads 0: chosen by size.
 
         Raises UserError if either is not whole.
         """
@@ -26,11 +27,10 @@ class Reference:
         transformers.utils.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         self._torch = torch
-        if threads:
-            torch.set_num_threads(threads)
         # soft-capping exists in eager attention only (Gemma 2); the others are exact in it too
         model = transformers.AutoModelForCausalLM.from_pretrained(
             base, dtype=torch.float32, attn_implementation="eager")
+        torch.set_num_threads(threads or default_threads(model.num_parameters()))
         if adapter is not None:
             if not (adapter / "adapter_config.json").is_file():
                 raise UserError(f"{adapter} holds no adapter_config.json, so it is no PEFT adapter.")

@@ -29,7 +29,9 @@ def start(module: str, folder: Path, config: Any) -> subprocess.Popen:
     The process outlives this one; what it prints goes to folder/log.txt.
     """
     runs.write_json(folder / runs.CONFIG, knobs.to_json(config))
-    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # waiting threads that spin take the cores from those that compute, beside any other program (docs/log.md)
+    environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1",
+                   "TOKENIZERS_PARALLELISM": "false"}
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}

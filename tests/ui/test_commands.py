@@ -58,7 +58,7 @@ def test_one_clear_line(words, expected, tmp_path):
     ("empty.csv", "", "is empty"),
     ("header.csv", "dialogue,section_text\n", "header.csv"),
     ("rows.csv", "dialogue,section_text\nDoctor: hello,\n,note\n", "none of the 2 rows can be used"),
-    ("long.csv", "question,answer\nq," + "word " * 5000 + "\n", "tokens"),
+    ("long.csv", "question,answer\nWhy?," + "word " * 5000 + "\nWhen?," + "word " * 5000 + "\n", "tokens"),
 ])
 def test_tables_that_can_not_be_learned_from(table, tmp_path, name, text, expected):
     run = tmp_path / "run"
