@@ -15,6 +15,7 @@ from tasks.prompt import Tokenizer, answer_ids, sample_ids, terminator
 IGNORED = -100                      # the label of a token that is context only
 CUT_MARK = "\n[...]\n"              # stands where the middle of an input was cut out
 LENGTH_NOISE = 0.1                  # share by which lengths are blurred, so that batches differ from epoch to epoch
+WIDTH_STEP = 32                     # oneDNN builds and keeps kernels for every width: few widths save 0.7 GB
 BATCHES_A_POOL = 16                 # samples are sorted by length within pools of this many batches
 
 
@@ -120,9 +121,9 @@ class Collator:
     def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """input_ids, attention_mask, labels int64, and logits_to_keep bool: the positions whose next token is learned.
 
-        Padded on the right to the longest sample.
+        Padded on the right to the longest sample, rounded up to WIDTH_STEP.
         """
-        width = max(len(sample.ids) for sample in samples)
+        width = -(-max(len(sample.ids) for sample in samples) // WIDTH_STEP) * WIDTH_STEP
         ids = torch.full((len(samples), width), self.pad_id)
         labels = torch.full((len(samples), width), IGNORED)
         mask = torch.zeros((len(samples), width), dtype=torch.long)

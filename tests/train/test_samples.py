@@ -9,7 +9,7 @@ from corpus.layouts import Example
 from models.errors import UserError
 from tasks.prompt import answer_ids, prompt_ids, terminator
 from tasks.summarise import request
-from train.samples import CUT_MARK, IGNORED, Collator, GroupedByLength, Sample, prepare
+from train.samples import CUT_MARK, IGNORED, WIDTH_STEP, Collator, GroupedByLength, Sample, prepare
 
 DIALOGUE = "\n".join(f"Doctor: Question {k}? \nPatient: Answer {k}." for k in range(60))
 
@@ -100,14 +100,20 @@ def test_no_sample_at_all_and_no_template_are_errors(tokenizer):
         prepare([summary()], Plain(), 64)
 
 
-def test_a_batch_is_padded_to_its_longest_and_says_which_logits_matter():
+def test_a_batch_is_padded_beyond_its_longest_and_says_which_logits_matter():
     samples = [Sample(ids=[2, 5, 6, 7], labels=[IGNORED, IGNORED, 6, 7]), Sample(ids=[2, 9], labels=[IGNORED, 9])]
     batch = Collator(pad_id=0, has_token_types=True)(samples)
-    assert batch["input_ids"].tolist() == [[2, 5, 6, 7], [2, 9, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
-    assert batch["labels"].tolist() == [[IGNORED, IGNORED, 6, 7], [IGNORED, 9, IGNORED, IGNORED]]
-    assert batch["logits_to_keep"].tolist() == [[False, True, True, False], [True, False, False, False]]
-    assert torch.equal(batch["token_type_ids"], torch.zeros(2, 4, dtype=torch.long))
+    assert {tuple(tensor.shape) for tensor in batch.values()} == {(2, WIDTH_STEP)}
+    start, rest = ({name: tensor[:, part].tolist() for name, tensor in batch.items()}
+                   for part in (slice(4), slice(4, None)))
+    assert start["input_ids"] == [[2, 5, 6, 7], [2, 9, 0, 0]]
+    assert start["attention_mask"] == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    assert start["labels"] == [[IGNORED, IGNORED, 6, 7], [IGNORED, 9, IGNORED, IGNORED]]
+    assert start["logits_to_keep"] == [[False, True, True, False], [True, False, False, False]]
+    padding = {"input_ids": 0, "attention_mask": 0, "labels": IGNORED, "logits_to_keep": False, "token_type_ids": 0}
+    assert all(value == padding[name] for name, rows in rest.items() for row in rows for value in row)
+    exact = Collator(0, False)([Sample(ids=[2] * WIDTH_STEP, labels=[IGNORED] * (WIDTH_STEP - 1) + [2])])
+    assert exact["input_ids"].shape == (1, WIDTH_STEP)
     assert "token_type_ids" not in Collator(pad_id=0, has_token_types=False)(samples)
 
 
