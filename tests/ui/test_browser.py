@@ -1,12 +1,14 @@
 """The chat page in a real Chromium on the real embedded model."""
 
 import contextlib
+import json
 import re
 import shutil
 import signal
 import sqlite3
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -339,6 +341,33 @@ def test_nothing_overflows_in_light_and_dark(app, open_page, scheme: str, ground
     page.click("#open-list")
     page.click("#new")                                  # the list is a drawer here, and closes by itself
     page.wait_for_selector("#new", state="hidden")
+
+
+def test_message_sent_before_the_page_has_loaded_is_answered(app, browser):
+    page = browser.new_context().new_page()
+    with urllib.request.urlopen(app.url + "/config", timeout=10) as answer:
+        handlers = json.load(answer)["dependencies"]
+    opening = next(one["id"] for one in handlers if one["api_name"] == "open")
+    held = []
+
+    def hold(route):
+        is_opening = (route.request.post_data_json or {}).get("fn_index") == opening
+        held.append(route) if is_opening else route.continue_()
+
+    page.route(lambda url: "/queue/join" in url or "/run/" in url, hold)
+    page.goto(app.url)
+    page.wait_for_function("document.querySelector('#facts')?.innerText.includes('tokens')")
+    assert held
+    ask(page)
+    while held:
+        held.pop().continue_()
+    page.unroute_all()
+    text = wait_until_done(page)
+    page.wait_for_timeout(1500)                                 # the late load has been drawn
+    assert page.inner_text(".user-row").strip() == QUESTION and answer_text(page) == text
+    page.reload()
+    wait_for_answer(page, text)
+    page.context.close()
 
 
 def test_open_page_survives_a_restart_of_the_app(demo_gguf, open_page, tmp_path):

@@ -1,5 +1,6 @@
 """The chat page: conversations, the thread, the composer. It only follows; answers are written elsewhere."""
 
+import hashlib
 from typing import Any
 
 import gradio as gr
@@ -79,8 +80,7 @@ def build_chat_page(demo: gr.Blocks, chat: Chat) -> None:
 
     @shown
     def on_load(request: gr.Request) -> dict[Any, Any]:
-        wanted = request.query_params.get("c", "")
-        return opened(wanted if is_id(wanted) else new_id())
+        return opened(_conversation_of("", request))
 
     def on_tick(current: str, seen_versions: str) -> dict[Any, Any]:
         # a look that set off before another conversation was opened may come late: the next one puts it right
@@ -93,14 +93,16 @@ def build_chat_page(demo: gr.Blocks, chat: Chat) -> None:
         return drawn(view)
 
     @shown
-    def on_send(current: str, text: str) -> dict[Any, Any]:
+    def on_send(current: str, text: str, request: gr.Request) -> dict[Any, Any]:
+        current = _conversation_of(current, request)
         chat.send(current, text)
-        return {box: "", **drawn(chat.view(current))}
+        return {box: "", **opened(current)}
 
     @shown
-    def on_example(current: str, event: gr.EventData) -> dict[Any, Any]:
+    def on_example(current: str, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        current = _conversation_of(current, request)
         chat.send(current, event.text)
-        return drawn(chat.view(current))
+        return opened(current)
 
     @shown
     def on_again(current: str) -> dict[Any, Any]:
@@ -117,12 +119,20 @@ def build_chat_page(demo: gr.Blocks, chat: Chat) -> None:
     quiet: dict[str, Any] = dict(show_progress="hidden", queue=False)
     demo.load(on_load, None, opens, api_name="open", **quiet)
     timer.tick(on_tick, [conversation, seen], shows, api_name="follow", **quiet)
-    gr.on([send.click, box.submit], on_send, [conversation, box], [box, *shows], api_name="send",
+    gr.on([send.click, box.submit], on_send, [conversation, box], [box, *opens], api_name="send",
           show_progress="hidden")
-    empty.click(on_example, conversation, shows, show_progress="hidden", api_visibility="private")
+    empty.click(on_example, conversation, opens, show_progress="hidden", api_visibility="private")
     again.click(on_again, conversation, shows, api_name="regenerate", show_progress="hidden")
     stop.click(chat.stop, conversation, None, api_name="stop", **quiet)
     listing.click(on_list, conversation, opens, show_progress="hidden", api_visibility="private")
     new.click(lambda: opened(new_id()), None, opens, api_visibility="private", **quiet)
     open_list.click(None, js="() => document.getElementById('frame').classList.toggle('list-open')")
     conversation.change(None, conversation, None, js=TO_ADDRESS)
+
+
+def _conversation_of(current: str, request: gr.Request) -> str:
+    """The id a page shows; before it knows its own (a fast hand sends first), the one that its load will give it."""
+    wanted = request.query_params.get("c", "")
+    page = request.session_hash                 # one for each load of a page in a browser
+    own = hashlib.sha256(page.encode()).hexdigest()[:len(new_id())] if page else new_id()
+    return next(one for one in (current, wanted, own) if is_id(one))
