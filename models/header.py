@@ -3,9 +3,11 @@
 Source: the GGUF specification, versions 2 and 3 (ggml-org/ggml, docs/gguf.md).
 """
 
+import array
 import hashlib
 import mmap
 import struct
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,13 +16,18 @@ from typing import Any
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
+from models import sound
 from models.errors import UserError
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 MAX_COUNT = 1 << 24             # metadata keys, tensors or array items: far above any real file
 MAX_DIMENSIONS = 4
-LONGEST_KEPT = 64               # arrays longer than this (vocabularies) are passed over, their length kept
+LONGEST_KEPT = 512              # arrays longer than this (vocabularies) are passed over, their length kept
+LONGEST_NAME = 63               # bytes of a tensor's name that ggml has room for
+TOKENS, TOKEN_TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
+NORMAL, BYTE = 1, 6             # token types of ordinary text; the others are control, user-defined, unknown, unused
+LENGTH = struct.Struct("<Q").unpack_from
 SAMPLE_BYTES = 1 << 20
 
 
@@ -36,11 +43,12 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a GGUF says of itself. metadata holds scalars, strings and short arrays."""
+    """What a GGUF says of itself. metadata holds scalars, strings and short arrays, a range for each long one."""
     path: Path
     bytes: int
     metadata: Mapping[str, Any] = field(repr=False)
     tensors: tuple[Tensor, ...] = field(repr=False)
+    special_tokens: Mapping[int, str] = field(repr=False)       # every token whose type is neither normal nor byte
 
     @property
     def architecture(self) -> str:
@@ -81,7 +89,8 @@ class Header:
 def read_header(path: Path) -> Header:
     """Read and check the header of the GGUF at path; the tensor data is not read.
 
-    Raises UserError if the file is missing, no GGUF, malformed, or shorter than its tensor table says.
+    Raises UserError if the file is missing, no GGUF, malformed, shorter than its tensor table says, or
+    holds figures that would end the process which loads it (models/sound.py).
     """
     try:
         with path.open("rb") as file:
@@ -114,6 +123,8 @@ class _Reader:
 
     def __init__(self, path: Path, data: mmap.mmap, size: int):
         self.path, self.data, self.size, self.at = path, data, size, 0
+        self.pieces: list[bytes] = []           # the vocabulary
+        self.types = array.array("i")           # and the type of each piece
 
     def header(self) -> Header:
         if self.data[:4] != b"GGUF":
@@ -126,35 +137,57 @@ class _Reader:
         metadata: dict[str, Any] = {}
         for _ in range(key_count):
             key = self.string()
+            if not key or key in metadata:
+                raise self.damaged(f"it holds the key {key[:60]!r} twice" if key else "one of its keys has no name")
             metadata[key] = self.value(self.scalar("I"), key)
         table = [self.tensor() for _ in range(tensor_count)]
-        alignment = metadata.get("general.alignment", 32)
+        if not isinstance(metadata.get("general.architecture"), str):
+            raise self.damaged("it names no architecture")
+        tensors = self.placed(table, metadata.get("general.alignment", 32))
+        why = (sound.wrong_figure(metadata, {tensor.name: tensor.shape for tensor in tensors})
+               or sound.wrong_vocabulary(metadata, self.pieces))
+        if why:
+            raise self.damaged(why)
+        special = {k: self.pieces[k].decode("utf-8", "replace") for k, kind in enumerate(self.types)
+                   if kind != NORMAL and kind != BYTE and k < len(self.pieces)}
+        return Header(path=self.path, bytes=self.size, metadata=metadata, tensors=tensors, special_tokens=special)
+
+    def placed(self, table: list[Tensor], alignment: Any) -> tuple[Tensor, ...]:
+        """The tensors with their place in the file, each aligned, within the file and apart from the others."""
         if not isinstance(alignment, int) or not 1 <= alignment <= 1 << 20 or alignment & (alignment - 1):
             raise self.damaged(f"its alignment is {alignment!r}")
         start = -(-self.at // alignment) * alignment
         tensors = tuple(Tensor(name=t.name, shape=t.shape, type_name=t.type_name,
                                offset=start + t.offset, bytes=t.bytes) for t in table)
-        for tensor in tensors:
+        if len({t.name for t in tensors}) != len(tensors):
+            raise self.damaged("two tensors have the same name")
+        end, before = start, ""
+        for tensor in sorted(tensors, key=lambda tensor: tensor.offset):
+            if tensor.offset % alignment:
+                raise self.damaged(f"its tensor {tensor.name} begins at {tensor.offset:,}, "
+                                   f"which is no multiple of {alignment}")
             if tensor.offset + tensor.bytes > self.size:
                 raise UserError(f"{self.path.name} is cut short: it has {self.size:,} bytes and its tensor "
                                 f"{tensor.name} ends at {tensor.offset + tensor.bytes:,}. Copy or download it again.")
-        if len({t.name for t in tensors}) != len(tensors):
-            raise self.damaged("two tensors have the same name")
-        if not isinstance(metadata.get("general.architecture"), str):
-            raise self.damaged("it names no architecture")
-        return Header(path=self.path, bytes=self.size, metadata=metadata, tensors=tensors)
+            if tensor.offset < end:
+                raise self.damaged(f"its tensors {before} and {tensor.name} lie on each other")
+            end, before = tensor.offset + tensor.bytes, tensor.name
+        return tensors
 
     def damaged(self, why: str) -> UserError:
         return UserError(f"{self.path.name} is damaged: {why}. Copy or download it again.")
 
-    def take(self, length: int) -> bytes:
-        end = self.at + length
+    def move(self, end: int) -> int:
+        """Go on at end; returns where we were."""
         if end > self.size:
             raise UserError(f"{self.path.name} is cut short: its header does not end within its "
                             f"{self.size:,} bytes. Copy or download it again.")
-        part = self.data[self.at:end]
-        self.at = end
-        return part
+        start, self.at = self.at, end
+        return start
+
+    def take(self, length: int) -> bytes:
+        start = self.move(self.at + length)
+        return self.data[start:self.at]
 
     def scalar(self, form: str) -> Any:
         return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))[0]
@@ -179,17 +212,49 @@ class _Reader:
         if item_kind in SCALARS:
             form = SCALARS[item_kind]
             raw = self.take(length * struct.calcsize("<" + form))
+            if key == TOKEN_TYPES and form == "i":
+                self.types.frombytes(raw)
+                if sys.byteorder == "big":
+                    self.types.byteswap()
             return list(struct.unpack(f"<{length}{form}", raw)) if length <= LONGEST_KEPT else range(length)
         if item_kind != STRING:
             raise self.damaged(f"the list {key[:60]!r} holds items of the type {item_kind}")
+        if key == TOKENS:
+            self.pieces = self.strings(length)
+            return range(length)
         if length <= LONGEST_KEPT:
-            return [self.string() for _ in range(length)]
-        for _ in range(length):
-            self.take(self.scalar("Q"))
+            return [piece.decode("utf-8", "replace") for piece in self.strings(length)]
+        self.pass_strings(length)
         return range(length)
 
+    def strings(self, length: int) -> list[bytes]:
+        """The next length strings; a loop without calls, since a vocabulary has up to half a million."""
+        data, end, found = self.data, self.at, []
+        try:
+            for _ in range(length):
+                start = end + 8
+                end = start + LENGTH(data, end)[0]
+                found.append(data[start:end])
+        except (struct.error, OverflowError, IndexError):
+            end = self.size + 1
+        self.move(end)
+        return found
+
+    def pass_strings(self, length: int) -> None:
+        """Go past the next length strings without keeping them."""
+        data, end = self.data, self.at
+        try:
+            for _ in range(length):
+                end += 8 + LENGTH(data, end)[0]
+        except (struct.error, OverflowError):
+            end = self.size + 1
+        self.move(end)
+
     def tensor(self) -> Tensor:
-        name, sides = self.string(), self.scalar("I")
+        raw = self.take(self.scalar("Q"))
+        name, sides = raw.decode("utf-8", "replace"), self.scalar("I")
+        if not 1 <= len(raw) <= LONGEST_NAME or name.encode() != raw:
+            raise self.damaged(f"a tensor is named {name[:60]!r}")
         if not 1 <= sides <= MAX_DIMENSIONS:
             raise self.damaged(f"the tensor {name[:60]!r} has {sides} dimensions")
         shape = tuple(self.scalar("Q") for _ in range(sides))

@@ -5,21 +5,20 @@ afterwards, so a typed `<end_of_turn>` stays thirteen harmless characters. For t
 strings the ids equal transformers' apply_chat_template (tested).
 """
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
-import jinja2
-import jinja2.ext
-import jinja2.sandbox
-
 from models.errors import UserError
+from tasks.controls import controls_of
+from tasks.template import after_answer, rendered, takes_system
 
 ROLES = ("system", "user", "assistant")
+PRIVATE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))     # characters nobody owns
 Message = Mapping[str, Any]                     # {"role": one of ROLES, "content": str or text parts}
+Spoken = Mapping[str, Sequence[int]]            # an answer's stripped text -> its ids as generated, no terminator
 
 
 class Tokenizer(Protocol):
@@ -39,13 +38,16 @@ class Tokenizer(Protocol):
         ...
 
 
-def prompt_ids(messages: Sequence[Message], tokenizer: Tokenizer) -> list[int]:
+def prompt_ids(messages: Sequence[Message], tokenizer: Tokenizer, spoken: Spoken | None = None) -> list[int]:
     """Ids of the conversation up to and including the header of the model's next turn, with exactly one BOS.
 
+    spoken: answers whose ids are known as generated; those turns enter as these very ids, so that the
+    prompt begins with what already lies in a cache. Without it the ids equal transformers'
+    apply_chat_template(add_generation_prompt=True) for plain text.
     Raises UserError if the tokenizer has no chat template, a role is unknown, or the template refuses the turns.
-    Source: transformers' apply_chat_template(add_generation_prompt=True), which it equals for plain text.
     """
-    return _encode(_render(_read(messages), tokenizer, is_open=True), tokenizer)
+    turns = _read(messages)
+    return _Encoder(turns, tokenizer, spoken).ids(range(len(turns)))
 
 
 def sample_ids(messages: Sequence[Message], tokenizer: Tokenizer) -> tuple[list[int], list[bool]]:
@@ -59,10 +61,11 @@ def sample_ids(messages: Sequence[Message], tokenizer: Tokenizer) -> tuple[list[
         raise UserError("A training sample must end with an assistant's answer.")
     ids: list[int] = []
     spans = []
+    encoder = _Encoder(turns, tokenizer)
     for k, turn in enumerate(turns):
         if turn["role"] != "assistant":
             continue
-        start = prompt_ids(turns[:k], tokenizer)
+        start = encoder.ids(range(k))
         answer = answer_ids(turn["content"], tokenizer)
         spans.append((len(start), answer))
         ids = start + answer
@@ -81,25 +84,37 @@ def answer_ids(text: str, tokenizer: Tokenizer) -> list[int]:
 
 def terminator(tokenizer: Tokenizer) -> int:
     """Id of the control token that ends a model turn: the first one the template writes after an answer."""
-    return _single(_terminator_text(tokenizer.template, tokenizer.bos, tokenizer.eos, tokenizer.controls), tokenizer)
+    after = after_answer(tokenizer.template, tokenizer.bos, tokenizer.eos)
+    return _single(controls_of(tokenizer.controls).first(after) or tokenizer.eos, tokenizer)
 
 
-def fit(messages: Sequence[Message], tokenizer: Tokenizer, limit_tokens: int) -> tuple[list[int], int]:
+def fit(messages: Sequence[Message], tokenizer: Tokenizer, limit_tokens: int,
+        spoken: Spoken | None = None, dropped: int = 0) -> tuple[list[int], int]:
     """prompt_ids in at most limit_tokens: the oldest whole turns go until a quarter of the limit is free.
 
     The system message and the latest turn stay. Returns the ids and how many messages went; a prompt
-    that fits loses nothing. Raises UserError if the latest turn alone is too long.
+    that fits loses nothing. dropped: how many went when this conversation was last asked; if leaving out
+    the same ones is enough, no more go, and the prompt begins as it did. Raises UserError if the latest
+    turn alone is too long.
     """
     turns = _read(messages)
-    ids = prompt_ids(turns, tokenizer)
+    encoder = _Encoder(turns, tokenizer, spoken)
+    ids = encoder.ids(range(len(turns)))
     if len(ids) <= limit_tokens:
         return ids, 0
     first = 1 if turns and turns[0]["role"] == "system" else 0
-    users = [k for k in range(first, len(turns)) if turns[k]["role"] == "user"]
-    for start in users[1:]:
-        ids = prompt_ids(turns[:first] + turns[start:], tokenizer)
-        if len(ids) <= limit_tokens * 3 // 4 or (start == users[-1] and len(ids) <= limit_tokens):
-            return ids, start - first
+    starts = [k for k in range(first, len(turns)) if turns[k]["role"] == "user"][1:]
+
+    def ids_from(start: int) -> list[int]:
+        return encoder.ids([*range(first), *range(start, len(turns))])
+
+    if first + dropped in starts and len(ids := ids_from(first + dropped)) <= limit_tokens:
+        return ids, dropped
+    if starts:
+        at = bisect_left(starts[:-1], True, key=lambda start: len(ids_from(start)) <= limit_tokens * 3 // 4)
+        ids = ids_from(starts[at])
+        if len(ids) <= limit_tokens:
+            return ids, starts[at] - first
     raise UserError(f"The message is {len(ids):,} tokens long and {limit_tokens:,} fit; "
                     "shorten it, or load the model with a longer context.")
 
@@ -125,21 +140,12 @@ def _part_text(part: Any) -> str:
 
 
 def _whole_text(text: str) -> str:
-    """Lone surrogates (broken UTF-16 from a client) become U+FFFD, since no tokenizer takes them."""
-    return text.encode("utf-8", "replace").decode() if any("\ud800" <= c <= "\udfff" for c in text) else text
-
-
-def _render(turns: list[dict[str, str]], tokenizer: Tokenizer, is_open: bool) -> tuple[str, str]:
-    """The rendered template, and the mark that stands inside every control string a person typed."""
-    if not tokenizer.template:
-        raise UserError("This model file has no chat template, so it is not known how to talk to it; "
-                        "choose an instruction-tuned model.")
-    if turns and turns[0]["role"] == "system" and not _takes_system(tokenizer.template, tokenizer.bos, tokenizer.eos):
-        turns = folded(turns)
-    everything = "".join(turn["content"] for turn in turns) + tokenizer.template
-    mark = next(chr(c) for c in range(0xE000, 0xF8FF) if chr(c) not in everything)
-    marked = [{"role": turn["role"], "content": _marked(turn["content"], tokenizer.controls, mark)} for turn in turns]
-    return _rendered(tokenizer.template, marked, tokenizer.bos, tokenizer.eos, is_open), mark
+    """Surrogates from a client: pairs become their character, lone ones U+FFFD, since no tokenizer takes them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def folded(turns: Sequence[Message]) -> list[dict[str, str]]:
@@ -151,48 +157,87 @@ def folded(turns: Sequence[Message]) -> list[dict[str, str]]:
     return rest
 
 
-def _marked(text: str, controls: frozenset[str], mark: str) -> str:
-    """Put the mark after the first character of each control string in text, whole or begun at its very end."""
-    if not controls:
-        return text
-    text = _control_start(controls).sub(lambda found: found[0] + mark, text)
-    end = text.rstrip()
-    longest = max(map(len, controls))
-    for start in range(max(0, len(end) - longest), len(end)):
-        if any(control.startswith(end[start:]) for control in controls):
-            return text[:start + 1] + mark + text[start + 1:]
-    return text
+class _Encoder:
+    """Renders and encodes one conversation and parts of it; no piece of text is encoded twice."""
+
+    def __init__(self, turns: list[dict[str, str]], tokenizer: Tokenizer, spoken: Spoken | None = None):
+        if not tokenizer.template:
+            raise UserError("This model file has no chat template, so it is not known how to talk to it; "
+                            "choose an instruction-tuned model.")
+        self._tokenizer, self._controls = tokenizer, controls_of(tokenizer.controls)
+        unused = _unused_characters(chain((turn["content"] for turn in turns), [tokenizer.template],
+                                          self._controls.characters))
+        self._mark = next(unused)               # stands inside every control string that a person typed
+        self._turns = [{**turn, "content": self._controls.marked(turn["content"], self._mark)} for turn in turns]
+        self._slots: dict[int, str] = {}        # turn -> the character that stands for it
+        self._spoken: dict[str, Sequence[int]] = {}     # that character -> the ids
+        for k, turn in enumerate(turns if spoken else []):
+            if spoken and turn["role"] == "assistant" and (known := spoken.get(turn["content"].strip())):
+                self._slots[k] = next(unused)
+                self._spoken[self._slots[k]] = known
+        self._slot = re.compile(f"([{''.join(self._spoken)}])") if self._spoken else None
+        self._plain: dict[str, list[int]] = {}
+        self._control: dict[str, int] = {}
+
+    def ids(self, chosen: Sequence[int]) -> list[int]:
+        """prompt_ids of the turns with these numbers."""
+        ids: list[int] = []
+        for k, part in enumerate(self._controls.split(self._rendered(chosen))):
+            if k % 2:
+                ids.append(self._control_id(part))
+                continue
+            for j, piece in enumerate(self._slot.split(part) if self._slot else [part]):
+                ids += self._spoken[piece] if j % 2 else self._plain_ids(piece)
+        if not self._tokenizer.bos:
+            return ids
+        bos = self._control_id(self._tokenizer.bos)
+        start = next((k for k, token in enumerate(ids) if token != bos), len(ids))
+        return [bos, *ids[start:]]
+
+    def _rendered(self, chosen: Sequence[int]) -> str:
+        """The template's text, with a slot for each answer that it writes as it is."""
+        turns = [self._turns[k] for k in chosen]
+        slots = {at: self._slots[k] for at, k in enumerate(chosen) if k in self._slots}
+        if slots:
+            slotted = self._text([{**turn, "content": slots.get(at, turn["content"])} for at, turn in enumerate(turns)])
+            bare = [{**turn, "content": turn["content"].strip()} if at in slots else turn
+                    for at, turn in enumerate(turns)]
+            answers = {ord(slot): bare[at]["content"] for at, slot in slots.items()}
+            if slotted.translate(answers) == self._text(bare):
+                return slotted
+        return self._text(turns)
+
+    def _text(self, turns: list[dict[str, str]]) -> str:
+        template, bos, eos = self._tokenizer.template, self._tokenizer.bos, self._tokenizer.eos
+        if turns and turns[0]["role"] == "system" and not takes_system(template, bos, eos):
+            turns = folded(turns)
+        return rendered(template, turns, bos, eos, is_open=True)
+
+    def _control_id(self, text: str) -> int:
+        if text not in self._control:
+            self._control[text] = _single(text, self._tokenizer)
+        return self._control[text]
+
+    def _plain_ids(self, text: str) -> list[int]:
+        """Ids of text without control tokens; control strings that the tokenizer takes even so are cut at the mark."""
+        if text and text not in self._plain:
+            typed, encode = text.replace(self._mark, ""), self._tokenizer.encode
+            ids = encode(typed, control=False)
+            if self._mark in text:
+                controls = [encode(control, control=True) for control in set(self._controls.split(typed)[1::2])]
+                if not {one[0] for one in controls if len(one) == 1}.isdisjoint(ids):
+                    ids = [token for part in text.split(self._mark) for token in encode(part, control=False)]
+            self._plain[text] = ids
+        return self._plain[text] if text else []
 
 
-@lru_cache(maxsize=16)
-def _control_start(controls: frozenset[str]) -> re.Pattern[str]:
-    return re.compile(f"(?={_any_of(controls)}).", re.DOTALL)
-
-
-@lru_cache(maxsize=16)
-def _control(controls: frozenset[str]) -> re.Pattern[str]:
-    return re.compile(f"({_any_of(controls)})")
-
-
-def _any_of(controls: frozenset[str]) -> str:
-    return "|".join(re.escape(c) for c in sorted(controls, key=lambda c: (-len(c), c)))
-
-
-def _encode(rendered: tuple[str, str], tokenizer: Tokenizer) -> list[int]:
-    text, mark = rendered
-    ids: list[int] = []
-    parts = _control(tokenizer.controls).split(text) if tokenizer.controls else [text]
-    for k, part in enumerate(parts):
-        if k % 2:
-            ids.append(_single(part, tokenizer))
-        elif part:
-            ids += tokenizer.encode(part.replace(mark, ""), control=False)
-    if not tokenizer.bos:
-        return ids
-    bos = _single(tokenizer.bos, tokenizer)
-    while ids and ids[0] == bos:
-        del ids[0]
-    return [bos, *ids]
+def _unused_characters(texts: Iterable[str]) -> Iterator[str]:
+    """Private characters that stand in none of texts. Raises UserError where there are none left."""
+    used = set().union(*texts)
+    for number in chain(*PRIVATE):
+        if chr(number) not in used:
+            yield chr(number)
+    raise UserError("The messages hold every private character of Unicode; leave out some of them.")
 
 
 def _single(control: str, tokenizer: Tokenizer) -> int:
@@ -201,44 +246,3 @@ def _single(control: str, tokenizer: Tokenizer) -> int:
         raise UserError(f"The control string {control!r} is {len(ids)} tokens in this model, not one; "
                         "the file was converted wrongly.")
     return ids[0]
-
-
-@lru_cache(maxsize=16)
-def _takes_system(template: str, bos: str, eos: str) -> bool:
-    """False if the template refuses a system message, or drops it in silence."""
-    probe = [{"role": "system", "content": "probe-s"}, {"role": "user", "content": "probe-u"}]
-    try:
-        return "probe-s" in _rendered(template, probe, bos, eos, is_open=True)
-    except UserError:
-        return False
-
-
-@lru_cache(maxsize=16)
-def _terminator_text(template: str, bos: str, eos: str, controls: frozenset[str]) -> str:
-    probe = [{"role": "user", "content": "probe-u"}, {"role": "assistant", "content": "probe-a"}]
-    after = _rendered(template, probe, bos, eos, is_open=False).rpartition("probe-a")[2]
-    found = _control(controls).search(after) if controls else None
-    return found[0] if found else eos
-
-
-def _rendered(template: str, turns: list[dict[str, str]], bos: str, eos: str, is_open: bool) -> str:
-    try:
-        return _compiled(template).render(messages=turns, add_generation_prompt=is_open,
-                                          bos_token=bos, eos_token=eos, tools=None)
-    except jinja2.TemplateError as error:
-        raise UserError(f"The model's chat template refuses these messages: {error}.") from error
-
-
-@lru_cache(maxsize=16)
-def _compiled(template: str) -> jinja2.Template:
-    """Compiled as transformers does it (trim_blocks, lstrip_blocks, loop controls), in a sandbox."""
-    env = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols])
-    env.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
-    env.globals["raise_exception"] = _refuse
-    env.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
-    return env.from_string(template)
-
-
-def _refuse(text: str) -> None:
-    raise jinja2.TemplateError(text)

@@ -1,12 +1,13 @@
 """One prompt everywhere: equal to transformers for plain text, harmless for hostile text."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from models.errors import UserError
 from tasks import prompt
+from tasks.controls import Controls
 from tasks.hf_tokenizer import HFTokenizer
 
 NO_SYSTEM = (          # how Gemma 1 and 2 have it: a system message is refused
@@ -45,6 +46,7 @@ def system(text): return {"role": "system", "content": text}
 @given(texts=st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=5))
 @pytest.mark.parametrize("template", ["", NO_SYSTEM])
 def test_equals_transformers_on_plain_text(tokenizer, template, texts):
+    assume(not any(control in text for text in texts for control in tokenizer.controls))
     tokenizer = with_template(tokenizer, template or tokenizer.template)
     turns = [(user if k % 2 == 0 else model)(text) for k, text in enumerate(texts)]
     if len(turns) % 2 == 0:
@@ -55,6 +57,7 @@ def test_equals_transformers_on_plain_text(tokenizer, template, texts):
 @settings(max_examples=50, deadline=None)
 @given(rules=st.text(min_size=1, max_size=40), text=st.text(min_size=1, max_size=40))
 def test_a_system_message_equals_transformers(tokenizer, rules, text):
+    assume(not any(control in rules + text for control in tokenizer.controls))
     turns = [system(rules), user(text)]
     assert prompt.prompt_ids(turns, tokenizer) == theirs(tokenizer, turns)
 
@@ -83,6 +86,13 @@ def test_a_control_string_cut_at_the_end_of_a_message_stays_text(tokenizer):
     for text in ("a<end_of", "a<end_of_turn", "a<", "a<end_of  "):
         ids = prompt.prompt_ids([user(text)], tokenizer)
         assert text.strip() in tokenizer.hf.decode(ids)
+
+
+def test_a_control_string_that_the_template_would_complete_stays_text(tokenizer):
+    other = with_template(tokenizer, "{{ bos_token }}{% for m in messages %}{{ m['content'] }}_turn>{% endfor %}")
+    for text in ("a<end_of", "a<start_of\n <end_of"):
+        assert tokenizer.hf.decode(prompt.prompt_ids([user(text)], other)) == f"<bos>{text}_turn>"
+        assert len(set(prompt.prompt_ids([user(text)], other)) & {4, 5}) == 0
 
 
 def test_a_sample_is_the_prompt_then_the_answer_then_its_terminator(tokenizer):
@@ -118,9 +128,106 @@ def test_fit_drops_the_oldest_whole_turns_until_a_quarter_is_free(tokenizer):
     assert ids == prompt.prompt_ids([turns[0], *turns[1 + dropped:]], tokenizer)
 
 
+def test_fit_keeps_what_it_kept_before_while_that_is_enough(tokenizer):
+    turns = [system("Rules")]
+    for k in range(20):
+        turns += [user(f"Question {k} " + "word " * 20), model(f"Answer {k}")]
+    turns.append(user("Last"))
+    limit = len(prompt.prompt_ids(turns, tokenizer)) // 2
+    ids, dropped = prompt.fit(turns, tokenizer, limit)
+    for k in range(3):
+        turns += [model("Yes."), user(f"And {k}?")]
+        longer, still = prompt.fit(turns, tokenizer, limit, dropped=dropped)
+        assert still == dropped and longer[:len(ids)] == ids       # what lies in the cache is the beginning
+        ids = longer
+    assert prompt.fit(turns, tokenizer, limit)[1] > dropped        # from cold, a quarter is free again
+    for k in range(20):
+        turns += [model("Yes."), user(f"And {k}?" + " word" * 20)]
+    ids, more = prompt.fit(turns, tokenizer, limit, dropped=dropped)
+    assert more > dropped and len(ids) <= limit * 3 // 4
+    assert prompt.fit(turns[:4], tokenizer, limit, dropped=dropped)[1] == 0         # the conversation was cut short
+
+
+def test_fit_encodes_each_text_once_however_many_turns_there_are(tokenizer):
+    encoded = []
+
+    class Counting(HFTokenizer):
+        def encode(self, text, *, control):
+            encoded.append(text)
+            return super().encode(text, control=control)
+
+    counting = Counting(tokenizer.hf)
+    turns = [(model if k % 2 else user)(f"Turn {k} " + "word " * 30) for k in range(201)]
+    ids, dropped = prompt.fit(turns, counting, 2000)
+    assert len(ids) <= 1500 and dropped > 100
+    assert len(encoded) == len(set(encoded)) and sum(map(len, encoded)) < 1.5 * sum(len(t["content"]) for t in turns)
+
+
+@pytest.mark.parametrize("answer", ["{{ m['content'] | upper }}", "", "{{ m['content'].split('b')[-1] }}",
+                                    "{{ 'x' if 'b' in m['content'] else m['content'] }}"])
+def test_an_answer_that_the_template_changes_enters_as_text(tokenizer, answer):
+    template = ("{{ bos_token }}{% for m in messages %}{% if m['role'] == 'assistant' %}" + answer
+                + "{% else %}{{ m['content'] }}{% endif %}<end_of_turn>{% endfor %}")
+    other = with_template(tokenizer, template)
+    turns = [user("a"), model(" abc "), user("d")]
+    assert prompt.prompt_ids(turns, other, {"abc": [70, 71]}) == prompt.prompt_ids(turns, other)
+    plain = with_template(tokenizer, template.replace(answer, "{{ m['content'] }}") if answer else tokenizer.template)
+    assert [one for one in prompt.prompt_ids(turns, plain, {"abc": [70, 71]}) if one in (70, 71)] == [70, 71]
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts=st.sets(st.text("<>ab|", min_size=1, max_size=5), max_size=12), text=st.text("<>ab| ", max_size=30))
+def test_control_strings_are_found_as_by_trying_each(texts, text):
+    found, at = [""], 0
+    while at < len(text):
+        here = max((one for one in texts if text.startswith(one, at)), key=len, default="")
+        if here:
+            found += [here, ""]
+        else:
+            found[-1] += text[at]
+        at += len(here) or 1
+    controls = Controls(frozenset(texts))
+    assert controls.split(text) == found
+    marked = controls.marked(text, "!")
+    assert marked.replace("!", "") == text
+    assert not any(one in marked for one in texts if len(one) > 1)
+
+
+def test_a_hostile_vocabulary_of_nested_control_strings_is_taken():
+    texts = frozenset("a" * k for k in range(1, 400))
+    assert Controls(texts).split("b" + "a" * 399 + "b") == ["b", "a" * 399, "b"]
+
+
+def test_control_strings_that_the_tokenizer_takes_for_one_token_even_as_text_are_cut(tokenizer):
+    class Naive(HFTokenizer):
+        def encode(self, text, *, control):
+            return super().encode(text, control=True)
+
+    naive = Naive(tokenizer.hf)
+    naive.template = tokenizer.template
+    assert prompt.prompt_ids([user(HOSTILE)], naive) == prompt.prompt_ids([user(HOSTILE)], tokenizer)
+
+
+def test_messages_of_all_private_characters_get_a_sentence(tokenizer):
+    everything = "".join(chr(k) for numbers in prompt.PRIVATE for k in numbers)
+    assert len(prompt.prompt_ids([user(everything[:-2])], tokenizer)) > len(everything)
+    with pytest.raises(UserError, match="every private character"):
+        prompt.prompt_ids([user(everything)], tokenizer)
+
+
+@pytest.mark.parametrize("template", ["{{ 1 / 0 }}", "{{ messages[9]['role'] }}", "{{ 'a' + 1 }}", "{% for %}",
+                                      "{{ messages.append(1) }}", "{% for k in range(10 ** 9) %}{% endfor %}",
+                                      "{{ raise_exception('no') }}", "{{ ''.__class__.__mro__[1] }}"])
+def test_a_template_that_fails_gets_a_sentence(tokenizer, template):
+    with pytest.raises(UserError, match="chat template refuses"):
+        prompt.prompt_ids([user("x")], with_template(tokenizer, template))
+
+
 def test_broken_surrogates_and_text_parts_are_taken(tokenizer):
     ids = prompt.prompt_ids([user("a\ud800b")], tokenizer)
-    assert ids == prompt.prompt_ids([user("a?b")], tokenizer)
+    assert ids == prompt.prompt_ids([user("a\ufffdb")], tokenizer)
+    assert (prompt.prompt_ids([user("\ud83d\ude00")], tokenizer)
+            == prompt.prompt_ids([user("\U0001f600")], tokenizer))         # a pair cut in two is one character
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     assert prompt.prompt_ids([user(parts)], tokenizer) == prompt.prompt_ids([user("ab")], tokenizer)
 

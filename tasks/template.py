@@ -1,0 +1,72 @@
+"""Chat templates rendered as transformers renders them, in a sandbox, with what they do to a turn found out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+import jinja2.sandbox
+
+from models.errors import UserError
+
+# What a template can raise in the middle of its own expressions, beside Jinja's errors.
+MISTAKES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError,
+            TypeError, ValueError)
+
+
+def rendered(template: str, turns: Sequence[Mapping[str, str]], bos: str, eos: str, is_open: bool) -> str:
+    """The conversation as template writes it; is_open: up to and including the header of the model's turn.
+
+    Raises UserError if the template refuses the turns or can not be run.
+    """
+    try:
+        return _compiled(template).render(messages=turns, add_generation_prompt=is_open,
+                                          bos_token=bos, eos_token=eos, tools=None, documents=None)
+    except MISTAKES as error:
+        raise UserError(f"The model's chat template refuses these messages: {error}.") from error
+
+
+@lru_cache(maxsize=16)
+def takes_system(template: str, bos: str, eos: str) -> bool:
+    """False if the template refuses a system message, or drops it in silence."""
+    probe = [{"role": "system", "content": "probe-s"}, {"role": "user", "content": "probe-u"}]
+    try:
+        return "probe-s" in rendered(template, probe, bos, eos, is_open=True)
+    except UserError:
+        return False
+
+
+@lru_cache(maxsize=16)
+def after_answer(template: str, bos: str, eos: str) -> str:
+    """What the template writes after the model's answer."""
+    probe = [{"role": "user", "content": "probe-u"}, {"role": "assistant", "content": "probe-a"}]
+    return rendered(template, probe, bos, eos, is_open=False).rpartition("probe-a")[2]
+
+
+class _Generation(jinja2.ext.Extension):
+    """`{% generation %}`, which training templates put around an answer: here it changes nothing."""
+    tags = {"generation"}
+
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return jinja2.nodes.Scope(body).set_lineno(line)
+
+
+@lru_cache(maxsize=16)
+def _compiled(template: str) -> jinja2.Template:
+    """Compiled as transformers does it (trim_blocks, lstrip_blocks, loop controls), in a sandbox."""
+    env = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation])
+    env.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    env.globals["raise_exception"] = _refuse
+    env.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return env.from_string(template)
+
+
+def _refuse(text: str) -> None:
+    raise jinja2.TemplateError(text)
