@@ -15,7 +15,7 @@ import numpy as np
 from convert.probes import Messages, built_in, starts
 from models.errors import UserError
 from runtime.config import LoadConfig
-from runtime.llama import Model
+from runtime.probe import Probe
 from runtime.reference import Reference
 from tasks.prompt import Tokenizer, prompt_ids, sample_ids, terminator
 
@@ -87,7 +87,7 @@ def check_files(files: Sequence[tuple[Path, str]], reference: Reference, heldout
         opened = []
         for report in reports:
             try:
-                model = Model(report.path, config)
+                model = Probe(report.path, config)
             except UserError as error:
                 report.checks.append(Check(name="opens", figure=0, limit=1, is_ok=False, note=str(error)))
                 continue
@@ -150,7 +150,7 @@ def _within(rows: Iterable[list[int]], width: int) -> list[list[int]]:
     return taken
 
 
-def prompt_checks(model: Model, tokenizer: Tokenizer, prompts: Sequence[Messages]) -> list[Check]:
+def prompt_checks(model: Probe, tokenizer: Tokenizer, prompts: Sequence[Messages]) -> list[Check]:
     """Template, ids, BOS, turn markers and end-of-generation ids of the file against the Hugging Face tokenizer."""
     is_same = model.template == tokenizer.template
     checks = [Check(name="template equals the base's", figure=int(is_same), limit=1, is_ok=is_same)]
@@ -176,7 +176,7 @@ def prompt_checks(model: Model, tokenizer: Tokenizer, prompts: Sequence[Messages
                   note=f"it has {sorted(model.eog_ids)}")]
 
 
-def _ids_or_none(messages: Messages, model: Model) -> list[int] | None:
+def _ids_or_none(messages: Messages, model: Probe) -> list[int] | None:
     try:
         return prompt_ids(messages, model)
     except UserError:
@@ -227,7 +227,7 @@ def _log_softmax(rows: np.ndarray) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def stop_check(model: Model, trial: Trial) -> Check:
+def stop_check(model: Probe, trial: Trial) -> Check:
     """Where the reference's greedy answer stops, the file's must: its own, or at the end of the reference's.
 
     The second way counts because a quantized file may word its answer otherwise, and so end elsewhere.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from models.knobs import check
 
 TYPES = ("F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_0", "Q4_K_M", "Q4_K_S", "Q4_0",
-         "IQ4_XS", "IQ4_NL", "Q3_K_M", "Q2_K")    # the keys of runtime/llama.py's TYPES (tested)
+         "IQ4_XS", "IQ4_NL", "Q3_K_M", "Q2_K")    # the keys of runtime/quantize.py's TYPES (tested)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from convert.families.tensor import Tensor
 from convert.gguf import Plan
 from models.errors import UserError
-from runtime import llama
+from runtime import quantize as runtime_quantize
 
 K_BLOCK = 256                   # K-quants need rows of whole blocks; others fall back to 32-value types
 # the most bits a weight takes in the mix of that name: (rows of whole K blocks, other rows)
@@ -58,7 +58,7 @@ def quantize(merged: Path, target: Path, plan: Plan, type_name: str, threads: in
         os.replace(merged, target)
         return
     try:
-        llama.quantize(merged, target, type_name, threads)
+        runtime_quantize.quantize(merged, target, type_name, threads)
     except UserError as error:
         written = target.stat().st_size if target.exists() else 0
         if shutil.disk_usage(target.parent).free < bytes_at_most(plan, type_name) - written:

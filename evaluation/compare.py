@@ -62,6 +62,6 @@ def reference_engine(reference: Any) -> Engine:
 
 
 def gguf_engine(model: Any) -> Engine:
-    """Engine over a runtime.llama.Model."""
+    """Engine over a runtime.probe.Probe."""
     return Engine(tokenizer=model, logprobs=model.logprobs, generate=model.generate,
                   text=lambda ids: b"".join(map(model.piece, ids)).decode("utf-8", "replace"))

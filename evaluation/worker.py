@@ -26,8 +26,8 @@ def work(running: Job) -> None:
     for path in map(Path, config.ggufs):
         name = "tuned " + path.stem.rpartition("-")[2]
         running.event("phase", text=f"Measuring {name} on {len(rows)} held-out rows")
-        from runtime.llama import Model
-        model = Model(path, LoadConfig(threads=config.threads))
+        from runtime.probe import Probe
+        model = Probe(path, LoadConfig(threads=config.threads))
         scores.append(score(name, gguf_engine(model), rows, path.stat().st_size, config.max_tokens))
         model.close()
     runs.write_json(running.folder / runs.RESULT, [dataclasses.asdict(s) for s in scores])

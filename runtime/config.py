@@ -9,10 +9,17 @@ from models.knobs import check
 class LoadConfig:
     """How a GGUF is put into memory."""
     ctx_tokens: int = field(default=0, metadata=dict(
-        label="Context", unit="tokens (0: the model's own, at most 8,192)", min=0, max=1 << 20))
-    threads: int = field(default=0, metadata=dict(label="Threads", unit="(0: one for each core)", min=0, max=512))
-    gpu_layers: int = field(default=-1, metadata=dict(label="Layers on the GPU", unit="(-1: all)", min=-1, max=1000))
+        label="Context", unit="tokens of one conversation (0: chosen)", min=0, max=1 << 20))
+    slots: int = field(default=8, metadata=dict(label="Answers at once", min=1, max=40))
+    threads: int = field(default=0, metadata=dict(label="Threads", unit="(0: chosen)", min=0, max=512))
+    device: str = field(default="", metadata=dict(label="Device", unit="(empty: chosen; cpu: no GPU; or its name)"))
+    gpu_layers: int = field(default=-1, metadata=dict(label="Layers on the GPU", unit="(-1: all that fit)", min=-1,
+                                                      max=1000))
+    batch_tokens: int = field(default=0, metadata=dict(label="Prompt tokens computed at once",
+                                                       unit="(0: chosen)", min=0, max=4096))
     exact: bool = field(default=False, metadata=dict(label="Exact (float32 cache, no flash attention)"))
+    idle_minutes: float = field(default=0.0, metadata=dict(label="Unload when idle for", unit="minutes (0: never)",
+                                                           min=0.0, max=1e6))
 
     def __post_init__(self) -> None:
         check(self)
@@ -30,6 +37,10 @@ class SampleConfig:
                                                 max=(1 << 32) - 2))
     max_tokens: int = field(default=1024, metadata=dict(label="Longest answer", unit="tokens", min=1, max=1 << 20))
     stop: tuple[str, ...] = field(default=(), metadata=dict(label="Stop strings"))
+    json_schema: str = field(default="", metadata=dict(label="JSON schema of the answer"))
+    grammar: str = field(default="", metadata=dict(label="GBNF grammar of the answer"))
+    logprobs: int = field(default=-1, metadata=dict(label="Log-probabilities", min=-1, max=20,
+                                                    unit="(-1: none; n: of each token and of the n likeliest)"))
 
     def __post_init__(self) -> None:
         check(self)

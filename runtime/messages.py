@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 # session -> worker
@@ -16,16 +16,51 @@ class Load:
 
 @dataclass(frozen=True)
 class Chat:
+    """Answer messages through the file's template."""
     id: int
     messages: list[dict[str, Any]]
     sample: dict[str, Any]                      # a SampleConfig
+    adapter: str = ""                           # a GGUF LoRA file; "": the base alone
+
+
+@dataclass(frozen=True)
+class Complete:
+    """Continue a prompt as it is: text (a BOS is put in front), or ids."""
+    id: int
+    prompt: str | list[int]
+    sample: dict[str, Any]
+    adapter: str = ""
 
 
 @dataclass(frozen=True)
 class Score:
+    """items: (prompt ids, candidates as ids) each."""
     id: int
-    ids: list[int]
-    start: int                                  # score ids[start:], start >= 1
+    items: list[tuple[list[int], list[list[int]]]]
+    adapter: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreChats:
+    """How likely each of answers is after each conversation; is_whole: with the token that ends the turn."""
+    id: int
+    conversations: list[list[dict[str, Any]]]
+    answers: list[str]
+    is_whole: bool
+    adapter: str = ""
+
+
+@dataclass(frozen=True)
+class Embed:
+    id: int
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Tokenize:
+    """The ids of a conversation's prompt, or of plain text."""
+    id: int
+    what: str | list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -37,19 +72,29 @@ class Cancel:
 
 
 @dataclass(frozen=True)
+class Alive:
+    """Said twice a second, whatever the worker is doing."""
+    threads: int                                # that compute now
+
+
+@dataclass(frozen=True)
 class Loaded:
     path: str
     name: str
     fingerprint: str                            # 16 hex digits, models/header.py
-    ctx_tokens: int
+    ctx_tokens: int                             # of one conversation
     description: str                            # "Q8_0 · 0.01 GB": type and size as found in the file
     can_chat: bool                              # False: the file has no chat template
+    can_embed: bool = False
+    slots: int = 1
+    threads: int = 1
 
 
 @dataclass(frozen=True)
 class Piece:
     id: int
     text: str                                   # whole characters
+    logprobs: list[dict[str, Any]] = field(default_factory=list)    # scheduler.TokenLogprob, if asked for
 
 
 @dataclass(frozen=True)
@@ -57,18 +102,31 @@ class End:
     id: int
     finish_reason: str                          # "stop", "length" or "cancelled"
     prompt_tokens: int
-    cached_tokens: int                          # of the prompt, reused from the last request
+    cached_tokens: int                          # of the prompt, found in the cache
     generated_tokens: int
     first_token_s: float
     tokens_per_s: float                         # of the tokens after the first; 0.0 when there are none
     fingerprint: str
     dropped_turns: int                          # messages left out because the context was full
+    adapter: str = ""                           # fingerprint of the adapter; "": the base alone
 
 
 @dataclass(frozen=True)
 class Scored:
     id: int
-    logprobs: list[float]                       # nats
+    scores: list[list[list[float]]]             # item, candidate, token: nats
+
+
+@dataclass(frozen=True)
+class Embedded:
+    id: int
+    vectors: list[list[float]]                  # of length 1
+
+
+@dataclass(frozen=True)
+class Tokens:
+    id: int
+    ids: list[int]
 
 
 @dataclass(frozen=True)
@@ -76,14 +134,18 @@ class Failed:
     id: int                                     # -1: the load failed
     text: str
     is_users: bool                              # a UserError; otherwise a bug of ours
+    is_memory: bool = False                     # less of the same may fit
 
 
-KINDS = {kind.__name__: kind for kind in (Load, Chat, Score, Cancel, Loaded, Piece, End, Scored, Failed)}
+KINDS = {kind.__name__: kind for kind in (
+    Load, Chat, Complete, Score, ScoreChats, Embed, Tokenize, Cancel,
+    Alive, Loaded, Piece, End, Scored, Embedded, Tokens, Failed)}
 
 
 def to_line(message: Any) -> bytes:
     """The message as one line of JSON, newline included."""
-    return json.dumps([type(message).__name__, dataclasses.asdict(message)]).encode() + b"\n"
+    values = {one.name: getattr(message, one.name) for one in dataclasses.fields(message)}
+    return json.dumps([type(message).__name__, values]).encode() + b"\n"
 
 
 def from_line(line: bytes) -> Any:

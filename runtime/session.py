@@ -1,59 +1,100 @@
-"""The parent's handle on a worker process: load a model, stream answers, cancel, survive its death."""
+"""The parent's handle on a model: load it, stream answers, score, embed; it outlives the worker's death."""
 
 import itertools
-import os
 import queue
-import signal
-import subprocess
-import sys
 import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import Any
 
-from models import knobs, runs
+from models import knobs
 from models.errors import UserError
 from models.header import read_header
 from runtime.config import LoadConfig, SampleConfig
-from runtime.messages import Cancel, Chat, End, Failed, Load, Loaded, Piece, Score, Scored, from_line, to_line
+from runtime.device import machine
+from runtime.fit import fitted
+from runtime.messages import (
+    Cancel,
+    Chat,
+    Complete,
+    Embed,
+    Embedded,
+    End,
+    Failed,
+    Load,
+    Loaded,
+    Piece,
+    Score,
+    ScoreChats,
+    Scored,
+    Tokenize,
+    Tokens,
+)
+from runtime.pool import DEFAULT_CTX_TOKENS, cache_bytes_per_token
+from runtime.process import LOAD_NUMBER, WorkerDied, WorkerProcess
+
+__all__ = ["ModelInfo", "Session", "Stream", "WorkerDied"]
 
 ModelInfo = Loaded
+PLENTY, SPARE_MB = 0.7, 500                     # of the free memory; Python, the libraries and the working memory
 DEFAULT_LOAD, DEFAULT_SAMPLE = LoadConfig(), SampleConfig()
-LOAD_NUMBER = -1                                # the number under which answers to Load arrive
-END_WAIT_S = 5.0
+Messages = Sequence[dict[str, Any]]
 
 
-class WorkerDied(UserError):
-    """The model's process ended in the middle of a request; the next request starts a new one."""
+class _TooMuch(UserError):
+    """The memory does not hold what was asked for."""
 
 
 class Stream:
-    """One answer on its way: iterate for pieces of text; end holds the figures once it is exhausted."""
+    """One answer on its way: iterate once for pieces of text; end holds the figures once it is exhausted.
 
-    def __init__(self, session: "Session", number: int, worker: "_Process"):
-        self._session, self._number, self._worker = session, number, worker
+    Leaving it as a context manager cancels what has not ended: for a client that may go away.
+    """
+
+    def __init__(self, number: int, worker: WorkerProcess, inbox: "queue.SimpleQueue[Any]"):
+        self._number, self._worker, self._inbox = number, worker, inbox
+        self._is_over = False
         self.end: End | None = None
+        self.logprobs: list[dict[str, Any]] = []        # of every token so far, if SampleConfig.logprobs asks
 
     def __iter__(self) -> Iterator[str]:
         """Pieces of text, whole characters. Raises WorkerDied, or UserError for a request that can not be served."""
-        inbox = self._worker.inbox(self._number)
         try:
-            while True:
-                message = inbox.get()
+            while not self._is_over:
+                message = self._inbox.get()
                 if isinstance(message, Piece):
-                    yield message.text
+                    self.logprobs += message.logprobs
+                    if message.text:
+                        yield message.text
                 elif isinstance(message, End):
                     self.end = message
-                    return
+                    self._is_over = True
                 else:
                     raise _as_error(message)
         finally:
+            if not self._is_over:               # left early, or failed: nobody reads on
+                self.cancel()
+            self._is_over = True
             self._worker.forget(self._number)
 
     def cancel(self) -> None:
         """Ask the worker to end this answer; it obeys before its next token. May be called from any thread."""
         self._worker.send(Cancel(self._number), is_late_ok=True)
+
+    def close(self) -> None:
+        """Cancel what has not ended, and wait for nothing."""
+        if not self._is_over:
+            self._is_over = True
+            self.cancel()
+            self._worker.forget(self._number)
+
+    def __enter__(self) -> "Stream":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
 
 
 class Session:
@@ -62,9 +103,10 @@ class Session:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._numbers = itertools.count()
-        self._worker: _Process | None = None
-        self._wanted: tuple[Path, LoadConfig] | None = None
-        self.info: ModelInfo | None = None      # of the model that is loaded, or was when the worker died
+        self._worker: WorkerProcess | None = None
+        self._asked: tuple[Path, LoadConfig] | None = None
+        self._wanted: tuple[Path, LoadConfig] | None = None     # the same with what was chosen
+        self.info: ModelInfo | None = None      # of the model that is loaded, or will be at the next request
 
     @property
     def pid(self) -> int | None:
@@ -72,165 +114,172 @@ class Session:
         worker = self._worker
         return worker.pid if worker and worker.is_alive else None
 
+    @property
+    def is_stuck(self) -> bool:
+        """True while the worker lives but has not been heard for 2 seconds; after 10 it is ended."""
+        worker = self._worker
+        return bool(worker and worker.is_stuck)
+
     def load(self, path: Path, config: LoadConfig = DEFAULT_LOAD) -> ModelInfo:
         """Have path loaded with config; returns at once if it already is.
 
-        Raises UserError if the file can not be used; the model that was loaded before is gone then.
+        Raises UserError if the file can not be used. A file that is broken on the face of it leaves the model
+        that was loaded before; any other gives its memory back first.
         """
         path = path.expanduser().resolve()
         with self._lock:
-            if self._wanted == (path, config) and self.info and self.pid is not None:
+            if self._asked == (path, config) and self.info and self.pid is not None:
                 return self.info
-            read_header(path)                   # refuses a broken file before native code sees it
+            worker = WorkerProcess(config.idle_minutes * 60)        # it starts while the header is read here
+            try:
+                read_header(path)               # refuses a broken file before native code sees it
+            except UserError:
+                worker.end()
+                raise
             self.close()
-            return self._start(path, config)
+            info = self._load(worker, path, config)
+            self._asked = path, config
+            return info
 
-    def _start(self, path: Path, config: LoadConfig) -> ModelInfo:
-        self._worker = worker = _Process()
+    def _load(self, worker: WorkerProcess, path: Path, config: LoadConfig) -> ModelInfo:
+        """Load as config says where the memory is plenty; else ask llama.cpp first how much of it fits."""
+        header = read_header(path)
+        context = config.ctx_tokens or min(header.ctx_tokens or DEFAULT_CTX_TOKENS, DEFAULT_CTX_TOKENS)
+        likely = header.bytes + cache_bytes_per_token(header) * context * (1 + config.exact)
+        try:
+            if likely / 1e6 + SPARE_MB > PLENTY * machine().free_mb:
+                config = fitted(path, config)
+            return self._start(worker, path, config)
+        except _TooMuch as error:               # a full GPU, or somebody else was quicker
+            chosen = fitted(path, config)
+            if (chosen.gpu_layers, chosen.ctx_tokens) == (config.gpu_layers, context):
+                raise UserError(str(error)) from None
+            return self._start(WorkerProcess(config.idle_minutes * 60), path, chosen)
+        except UserError:
+            worker.end()
+            raise
+
+    def _start(self, worker: WorkerProcess, path: Path, config: LoadConfig) -> ModelInfo:
+        self._worker = worker
         inbox = worker.inbox(LOAD_NUMBER)
         worker.send(Load(str(path), knobs.to_json(config)))
         answer = inbox.get()
         worker.forget(LOAD_NUMBER)
         if not isinstance(answer, Loaded):
-            self.close()
+            worker.end()
+            self._worker = None
+            if isinstance(answer, Failed) and answer.is_memory:
+                raise _TooMuch(answer.text)
+            if isinstance(answer, WorkerDied):
+                raise UserError(f"llama.cpp ended while it loaded {path.name}: the file is damaged, or the memory "
+                                f"does not hold it. ({answer})") from answer
             raise _as_error(answer)
         self._wanted, self.info = (path, config), answer
         return answer
 
-    def chat(self, messages: Sequence[dict[str, Any]], sample: SampleConfig = DEFAULT_SAMPLE) -> Stream:
-        """Start an answer to messages; a worker that died is started anew first.
+    def chat(self, messages: Messages, sample: SampleConfig = DEFAULT_SAMPLE, adapter: Path | None = None) -> Stream:
+        """Start an answer to messages; a worker that died or was unloaded is started anew first.
 
+        adapter: a GGUF LoRA adapter for this model, switched on for this answer alone.
         Raises UserError if no model is loaded, or the loaded one has no chat template.
         """
-        with self._lock:
-            worker = self._ready()
-            if self.info and not self.info.can_chat:
-                raise UserError(f"{Path(self.info.path).name} has no chat template, so it is not known how to talk "
-                                "to it; choose an instruction-tuned model.")
-            number = next(self._numbers)
-            worker.inbox(number)
-            worker.send(Chat(number, [dict(m) for m in messages], knobs.to_json(sample)))
-            return Stream(self, number, worker)
+        self._refuse_without_template()
+        return self._stream(lambda number: Chat(
+            number, [dict(m) for m in messages], knobs.to_json(sample), _adapter_path(adapter)))
 
-    def score(self, ids: Sequence[int], start: int) -> list[float]:
-        """log p(ids[k] | ids[:k]) in nats for each k >= start (start >= 1)."""
-        with self._lock:
-            worker = self._ready()
-            number = next(self._numbers)
-            inbox = worker.inbox(number)
-            worker.send(Score(number, list(ids), start))
-        answer = inbox.get()
-        worker.forget(number)
-        if not isinstance(answer, Scored):
-            raise _as_error(answer)
-        return answer.logprobs
+    def complete(self, prompt: str | Sequence[int], sample: SampleConfig = DEFAULT_SAMPLE,
+                 adapter: Path | None = None) -> Stream:
+        """Start to continue prompt as it is, without a template: text (after one BOS), or ids."""
+        whole = prompt if isinstance(prompt, str) else list(prompt)
+        return self._stream(lambda number: Complete(number, whole, knobs.to_json(sample), _adapter_path(adapter)))
 
-    def close(self) -> None:
-        """End the worker and give its memory back. The session can be used again."""
+    def score(self, items: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]],
+              adapter: Path | None = None) -> list[list[list[float]]]:
+        """log p of each token of each candidate after its prompt, in nats: one list an item, a candidate, a token.
+
+        items: (prompt ids, candidates as ids). What the prompts begin with in common is computed once. The
+        figures of one call, alone on the model, repeat exactly.
+        """
+        sent = [(list(ids), [list(one) for one in candidates]) for ids, candidates in items]
+        return self._ask(lambda number: Score(number, sent, _adapter_path(adapter)), Scored).scores
+
+    def score_chats(self, conversations: Sequence[Messages], answers: Sequence[str], is_whole: bool = False,
+                    adapter: Path | None = None) -> list[list[list[float]]]:
+        """The same for answers (plain text) to conversations; is_whole: with the token that ends the turn."""
+        self._refuse_without_template()
+        sent = [[dict(m) for m in messages] for messages in conversations]
+        return self._ask(lambda number: ScoreChats(number, sent, list(answers), is_whole, _adapter_path(adapter)),
+                         Scored).scores
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector of length 1 for each text. UserError if the model offers none, or a text is empty or too long."""
+        return self._ask(lambda number: Embed(number, list(texts)), Embedded).vectors
+
+    def prompt_ids(self, messages: Messages) -> list[int]:
+        """The ids that an answer to messages would be given, before anything is left out."""
+        self._refuse_without_template()
+        return self._ask(lambda number: Tokenize(number, [dict(m) for m in messages]), Tokens).ids
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of plain text, without BOS."""
+        return self._ask(lambda number: Tokenize(number, text), Tokens).ids
+
+    def unload(self) -> None:
+        """Give the model's memory back to the system; the next request loads it again."""
         with self._lock:
             if self._worker:
                 self._worker.end()
-            self._worker, self._wanted, self.info = None, None, None
+            self._worker = None
 
-    def _ready(self) -> "_Process":
+    def close(self) -> None:
+        """End the worker and forget the model. The session can be used again."""
+        with self._lock:
+            self.unload()
+            self._asked, self._wanted, self.info = None, None, None
+
+    def _refuse_without_template(self) -> None:
+        info = self.info
+        if info and not info.can_chat:
+            raise UserError(f"{Path(info.path).name} has no chat template, so it is not known how to talk "
+                            "to it; choose an instruction-tuned model.")
+
+    def _stream(self, message: Callable[[int], Any]) -> Stream:
+        return Stream(*self._send(message))
+
+    def _ask(self, message: Callable[[int], Any], kind: type[Any]) -> Any:
+        """The one answer to a request, of that kind."""
+        number, worker, inbox = self._send(message)
+        answer = inbox.get()
+        worker.forget(number)
+        if not isinstance(answer, kind):
+            raise _as_error(answer)
+        return answer
+
+    def _send(self, message: Callable[[int], Any]) -> "tuple[int, WorkerProcess, queue.SimpleQueue[Any]]":
+        with self._lock:
+            number = next(self._numbers)
+            while True:
+                worker = self._ready()
+                inbox = worker.inbox(number)
+                if not worker.is_ending:
+                    break
+                worker.forget(number)           # it was idle too long just now
+        worker.send(message(number))
+        return number, worker, inbox
+
+    def _ready(self) -> WorkerProcess:
         if self._wanted is None:
             raise UserError("No model is loaded; choose one first.")
         if self._worker is None or not self._worker.is_alive:
-            self._start(*self._wanted)
+            self.unload()
+            path, config = self._wanted
+            self._start(WorkerProcess(config.idle_minutes * 60), path, config)      # if it fails: tried again next time
         assert self._worker is not None
         return self._worker
 
 
-class _Process:
-    """A running `python -m runtime.worker` and the inboxes of those who wait for its answers."""
-
-    def __init__(self) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"}
-        flags: dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {}  # no console window
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.worker"], env=environment, cwd=runs.ROOT, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **flags)
-        self.pid = self._process.pid
-        self._inboxes: dict[int, queue.SimpleQueue[Any]] = {}
-        self._lock = threading.Lock()
-        self._death = ""                        # the sentence, once the process has ended
-        self._said: deque[str] = deque(maxlen=40)
-        self._errors = threading.Thread(target=self._read_errors, args=(self._process.stderr,), daemon=True)
-        self._errors.start()
-        threading.Thread(target=self._read_answers, args=(self._process.stdout,), daemon=True).start()
-
-    @property
-    def is_alive(self) -> bool:
-        return not self._death and self._process.poll() is None
-
-    def inbox(self, number: int) -> "queue.SimpleQueue[Any]":
-        """The queue on which answers to request number arrive; a death of the process arrives there too."""
-        with self._lock:
-            if number not in self._inboxes:
-                self._inboxes[number] = queue.SimpleQueue()
-                if self._death:
-                    self._inboxes[number].put(WorkerDied(self._death))
-            return self._inboxes[number]
-
-    def forget(self, number: int) -> None:
-        with self._lock:
-            self._inboxes.pop(number, None)
-
-    def send(self, message: Any, is_late_ok: bool = False) -> None:
-        """Write message to the worker. A dead worker answers through the inboxes, not here."""
-        stdin = self._process.stdin
-        assert stdin is not None
-        try:
-            with self._lock:
-                stdin.write(to_line(message))
-                stdin.flush()
-        except (BrokenPipeError, ValueError, OSError):
-            if not is_late_ok:
-                self._process.wait(END_WAIT_S)  # the reader sees the end and tells every inbox
-
-    def end(self) -> None:
-        """Close the worker's stdin, which ends it; kill it if it lingers."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except OSError:
-            self._process.kill()
-        try:
-            self._process.wait(END_WAIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _read_answers(self, answers: IO[bytes]) -> None:
-        for line in answers:
-            message = from_line(line)
-            number = LOAD_NUMBER if isinstance(message, Loaded) else message.id
-            with self._lock:
-                if number in self._inboxes:
-                    self._inboxes[number].put(message)
-        status = self._process.wait()
-        self._errors.join(1.0)
-        with self._lock:
-            self._death = _death_words(status, list(self._said))
-            for inbox in self._inboxes.values():
-                inbox.put(WorkerDied(self._death))
-
-    def _read_errors(self, errors: IO[bytes]) -> None:
-        for line in errors:
-            self._said.append(line.decode("utf-8", "replace").rstrip())
-
-
-def _death_words(status: int, said: list[str]) -> str:
-    if status < 0:
-        try:
-            how = f"was ended by the signal {signal.Signals(-status).name}"
-        except ValueError:
-            how = f"was ended by the signal {-status}"
-        hint = " The memory may have run out; a smaller model or a shorter context helps." if status == -9 else ""
-    else:
-        how, hint = f"ended with status {status}", f" It said: {said[-1][:200]}" if said and status else ""
-    return (f"The model's process {how}.{hint} What was written so far is kept; "
-            "send the message again to start it anew.")
+def _adapter_path(adapter: Path | None) -> str:
+    return str(adapter.expanduser().resolve()) if adapter else ""
 
 
 def _as_error(message: Any) -> Exception:

@@ -1,117 +1,209 @@
 """The child process that owns one model: reads messages on stdin, answers on stdout.
 
-`python -m runtime.worker`. It ends when its stdin does, so no worker outlives its parent.
+`python -m runtime.worker`. It ends when its stdin does, so no worker outlives its parent. One thread reads,
+one turns text into ids, one says that the process lives, the main one computes.
 """
 
 import os
 import queue
 import sys
 import threading
-import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 
 from models import knobs
 from models.errors import UserError
-from models.header import fingerprint
 from runtime.config import LoadConfig, SampleConfig
-from runtime.messages import Cancel, Chat, End, Failed, Load, Loaded, Piece, Score, Scored, from_line, to_line
-from runtime.text import TextStream
+from runtime.messages import (
+    Alive,
+    Cancel,
+    Chat,
+    Complete,
+    Embed,
+    Embedded,
+    Failed,
+    Load,
+    Score,
+    ScoreChats,
+    Tokenize,
+    Tokens,
+    from_line,
+    to_line,
+)
 from tasks import prompt
+
+ALIVE_S = 0.5                                   # between two signs of life
+QUIET_S = 1.0
+Task = Callable[[], None]
 
 
 class Worker:
-    """Serves requests one after another; cancels arrive on a second thread."""
+    """Takes requests as they come and computes for all of them in turn."""
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO):
         self._requests, self._answers = requests, answers
-        self._waiting: queue.SimpleQueue[Load | Chat | Score] = queue.SimpleQueue()
-        self._cancelled: set[int] = set()
-        self._model: Any = None                 # runtime.llama.Model
-        self._fingerprint = ""
+        self._texts: queue.SimpleQueue[Any] = queue.SimpleQueue()           # messages whose text must become ids
+        self._tasks: queue.SimpleQueue[tuple[int, Task]] = queue.SimpleQueue()      # for the main thread
+        self._cancelled: set[int] = set()       # numbers; one may come before its request is ready
+        self._service: Any = None               # runtime.service.Service
+        self._quiet_s = QUIET_S                 # how long nothing must be asked before threads are measured
+        self._told: list[bytes] = []            # lines of this step
+        self._lock = threading.Lock()
 
     def serve(self) -> None:
         """Answer requests until stdin ends."""
-        threading.Thread(target=self._read, daemon=True).start()
+        from runtime.llama import OutOfMemory  # while the session still looks at the file
+        from runtime.service import Service
+        self._service_class, self._out_of_memory = Service, OutOfMemory
+        for work in (self._read, self._prepare, self._live):
+            threading.Thread(target=work, name=work.__name__, daemon=True).start()
         while True:
-            request = self._waiting.get()
-            number = -1 if isinstance(request, Load) else request.id
+            service = self._service
+            is_busy = service is not None and service.has_work
+            can_tune = service is not None and service.can_tune and not is_busy
             try:
-                self._answer(request)
-            except UserError as error:
-                self._send(Failed(number, str(error), True))
-            except Exception as error:          # process boundary: told to the parent, then the process ends
-                self._send(Failed(number, f"{type(error).__name__}: {error}", False))
-                raise
+                number, task = self._tasks.get(block=not is_busy, timeout=self._quiet_s if can_tune else None)
+            except queue.Empty:
+                self._quiet_s = 0.0
+                self._do(-1, service.step if is_busy else service.tune_step)
+                continue
+            self._quiet_s = QUIET_S
+            self._do(number, task)              # all that have come join the next batch
+            self._write()
+
+    def _do(self, number: int, task: Task) -> None:
+        try:
+            task()
+        except UserError as error:
+            self._tell(Failed(number, str(error), True, isinstance(error, self._out_of_memory)))
+        except Exception as error:              # process boundary: told to the parent, then the process ends
+            self._tell(Failed(number, f"{type(error).__name__}: {error}", False))
+            self._write()
+            raise
+        self._write()
+
+    # the other threads
 
     def _read(self) -> None:
         for line in self._requests:
             message = from_line(line)
             if isinstance(message, Cancel):
                 self._cancelled.add(message.id)
+                if self._service is not None:
+                    self._service.cancel(message.id)
+            elif isinstance(message, Load):
+                self._tasks.put((-1, lambda load=message: self._load(load)))        # type: ignore[misc]
             else:
-                self._waiting.put(message)
+                self._texts.put(message)
         os._exit(0)                             # the parent is gone; native code may still be running
 
-    def _send(self, message: Any) -> None:
-        self._answers.write(to_line(message))
-        self._answers.flush()
-
-    def _answer(self, request: Load | Chat | Score) -> None:
-        if isinstance(request, Load):
-            self._load(Path(request.path), knobs.from_json(LoadConfig, request.config))
-        elif isinstance(request, Chat):
-            self._chat(request, knobs.from_json(SampleConfig, request.sample))
-        else:
-            self._send(Scored(request.id, self._model.logprobs(request.ids, request.start)))
-
-    def _load(self, path: Path, config: LoadConfig) -> None:
-        from runtime.llama import Model
-        self._model = Model(path, config)
-        self._fingerprint = fingerprint(path)
-        header = self._model.header
-        self._send(Loaded(
-            path=str(path), name=header.name, fingerprint=self._fingerprint, ctx_tokens=self._model.ctx_tokens,
-            description=f"{header.type_name} · {header.bytes / 1e9:.2f} GB", can_chat=bool(header.template)))
-
-    def _chat(self, request: Chat, sample: SampleConfig) -> None:
-        asked = time.monotonic()
-        model, text = self._model, TextStream(sample.stop)
-        room = min(sample.max_tokens, model.ctx_tokens // 4)
-        ids, dropped = prompt.fit(request.messages, model, model.ctx_tokens - room)
-
-        def is_cancelled() -> bool:
-            return request.id in self._cancelled
-
-        reused = model.prefill(ids, is_cancelled)
-        made, first_at, last_at, reason = 0, asked, asked, ""
-        tokens = model.sample(ids, sample, is_cancelled)
-        while not reason:
+    def _prepare(self) -> None:
+        """Templates and tokenizers take their time on a long text: the streams do not wait for it."""
+        while True:
+            message = self._texts.get()
             try:
-                token = next(tokens)
-            except StopIteration as end:
-                reason = end.value
-                break
-            made, last_at = made + 1, time.monotonic()
-            first_at = last_at if made == 1 else first_at
-            self._send_text(request.id, text.add(model.piece(token)))
-            if text.is_stopped:
-                reason = "stop"
-                tokens.close()
-        self._send_text(request.id, text.close())
-        self._cancelled.discard(request.id)
-        self._send(End(
-            id=request.id, finish_reason=reason, prompt_tokens=len(ids), cached_tokens=reused, generated_tokens=made,
-            first_token_s=first_at - asked, tokens_per_s=(made - 1) / (last_at - first_at) if made > 1 else 0.0,
-            fingerprint=self._fingerprint, dropped_turns=dropped))
+                task = self._task(message)
+            except UserError as error:
+                self._tasks.put((message.id, lambda text=str(error): _refuse(text)))        # type: ignore[misc]
+            else:
+                self._tasks.put((message.id, task))
 
-    def _send_text(self, number: int, text: str) -> None:
-        if text:
-            self._send(Piece(number, text))
+    def _live(self) -> None:
+        wait = threading.Event()
+        while not wait.wait(ALIVE_S):
+            with self._lock:
+                self._answers.write(to_line(Alive(self._service.threads if self._service else 0)))
+                self._answers.flush()
+
+    # what a message asks for, as a task for the main thread
+
+    def _task(self, message: Any) -> Task:
+        if isinstance(message, Chat | Complete):
+            return self._answer_task(message)
+        if isinstance(message, Score):
+            return self._score_task(message.id, [tuple(item) for item in message.items], message.adapter)
+        if isinstance(message, ScoreChats):
+            return self._score_task(message.id, self._chat_items(message), message.adapter)
+        if isinstance(message, Tokenize):
+            ids = (self._service.model.encode(message.what, control=False) if isinstance(message.what, str)
+                   else prompt.prompt_ids(message.what, self._service.model))
+            return lambda: self._tell(Tokens(message.id, ids))
+        assert isinstance(message, Embed)
+        return lambda: self._embed(message)
+
+    def _answer_task(self, message: Chat | Complete) -> Task:
+        from runtime.scheduler import Request
+        service, sample = self._service, knobs.from_json(SampleConfig, message.sample)
+        dropped = 0
+        if isinstance(message, Chat):
+            room = min(sample.max_tokens, service.ctx_tokens // 4)
+            ids, dropped = prompt.fit(message.messages, service.model, service.ctx_tokens - room, service.spoken)
+        elif isinstance(message.prompt, str):
+            ids = service.model.bos_ids() + service.model.encode(message.prompt, control=False)
+        else:
+            ids = _known_ids(message.prompt, service.model.n_vocab)
+        request = Request(number=message.id, ids=ids, sample=sample, dropped_turns=dropped)
+
+        def submit() -> None:
+            request.is_cancelled = message.id in self._cancelled
+            service.submit(request, message.adapter)
+            request.is_cancelled = message.id in self._cancelled        # one that came in between
+        return submit
+
+    def _score_task(self, number: int, items: list[Any], adapter: str) -> Task:
+        from runtime.score import Item
+        return lambda: self._service.score(number, [Item(ids, candidates) for ids, candidates in items], adapter)
+
+    def _chat_items(self, message: ScoreChats) -> list[tuple[list[int], list[list[int]]]]:
+        model = self._service.model
+        end = [prompt.terminator(model)] if message.is_whole else []
+        candidates = [model.encode(answer, control=False) + end for answer in message.answers]
+        return [(prompt.prompt_ids(messages, model), candidates) for messages in message.conversations]
+
+    def _embed(self, message: Embed) -> None:
+        self._tell(Embedded(message.id, list(self._service.embed(message.texts))))
+
+    # the main thread
+
+    def _load(self, message: Load) -> None:
+        self._service = self._service_class(Path(message.path), knobs.from_json(LoadConfig, message.config), self._tell)
+        self._tell(self._service.loaded())
+
+    def _tell(self, message: Any) -> None:
+        self._told.append(to_line(message))
+
+    def _write(self) -> None:
+        if self._told:
+            with self._lock:
+                self._answers.write(b"".join(self._told))
+                self._answers.flush()
+            self._told.clear()
+
+
+def _refuse(text: str) -> None:
+    raise UserError(text)
+
+
+def _known_ids(ids: list[int], n_vocab: int) -> list[int]:
+    wrong = next((one for one in ids if not isinstance(one, int) or not 0 <= one < n_vocab), None)
+    if wrong is not None:
+        raise UserError(f"There is no token {wrong!r} in this model; ids go from 0 to {n_vocab - 1:,}.")
+    return ids
+
+
+def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print the traceback and be gone: the other threads hold stdin and can not be joined."""
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def main() -> None:
     """Keep stdout for messages alone: whatever else prints goes to stderr."""
+    sys.excepthook = _end
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     Worker(sys.stdin.buffer, answers).serve()

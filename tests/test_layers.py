@@ -20,8 +20,8 @@ ALLOWED = {
     "ui": {"models", "tasks", "corpus", "runtime", "train", "convert", "evaluation"},
 }
 HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets"}
-ONLY_IN = {"gradio": {"ui"}, "fastapi": {"ui"}, "uvicorn": {"ui"}, "llama_cpp": {"runtime/llama.py"},
-           **{name: {"train", "runtime/reference.py", "models/demo"} for name in HEAVY}}
+ONLY_IN = {"gradio": {"ui"}, "fastapi": {"ui"}, "uvicorn": {"ui"}, "llama_cpp": {"runtime"},
+           **{name: {"train", "runtime/reference.py", "runtime/layerwise.py", "models/demo"} for name in HEAVY}}
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "misc", "manager"}
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 

@@ -14,7 +14,7 @@ from convert.model import MergedModel
 from models.errors import UserError
 from models.header import read_header
 from runtime.config import LoadConfig
-from runtime.llama import Model
+from runtime.probe import Probe
 from runtime.reference import Reference
 from tests.convert.tiny import make_adapter, make_base
 
@@ -45,7 +45,7 @@ def export_f32(folder: Path, adapter: Path | None = None) -> Path:
 def test_logits_equal_transformers(tmp_path: Path, tokenizer_folder: Path, family: str, settings: dict[str, Any]):
     base = make_base(tmp_path, family, tokenizer_folder, **settings)
     adapter = make_adapter(tmp_path / "adapter", base)
-    reference, model = Reference(base, adapter), Model(export_f32(base, adapter), EXACT)
+    reference, model = Reference(base, adapter), Probe(export_f32(base, adapter), EXACT)
     draw = np.random.default_rng(3)
     for length in (1, 20, 150):             # the last is nearly five windows long
         ids = [2, *draw.integers(6, 4000, length).tolist()]
@@ -70,7 +70,7 @@ def test_a_wrong_window_frequency_or_norm_would_be_seen(tmp_path: Path, tokenize
             gguf.write(base / "wrong.gguf", model.plan, model.read)
         else:
             gguf.write(base / "wrong.gguf", model.plan, lambda t, m=model: m._weights.read(t.source))
-        opened = Model(base / "wrong.gguf", EXACT)
+        opened = Probe(base / "wrong.gguf", EXACT)
         assert np.abs(opened.logits(ids) - wanted).max() > 0.02, key
         opened.close()
 

@@ -9,8 +9,9 @@ from convert.config import TYPES, ExportConfig
 from convert.model import MergedModel
 from convert.quantize import MOST_BITS, bytes_at_most, check_disk, quantize
 from models.errors import UserError
-from runtime import llama
+from runtime import quantize as runtime_quantize
 from runtime.config import LoadConfig
+from runtime.probe import Probe
 from runtime.reference import Reference
 from tests.convert.tiny import fill, make_base
 
@@ -18,7 +19,7 @@ K_SIZES = dict(hidden_size=256, intermediate_size=512, head_dim=64, query_pre_at
 
 
 def test_types_are_those_of_the_runtime():
-    assert set(TYPES) == set(llama.TYPES) == set(KL_LIMITS) == set(MOST_BITS)
+    assert set(TYPES) == set(runtime_quantize.TYPES) == set(KL_LIMITS) == set(MOST_BITS)
 
 
 def test_an_unknown_type_lists_the_known_ones():
@@ -46,7 +47,7 @@ def test_a_bfloat16_base_as_f32_equals_transformers(tmp_path: Path, tokenizer_fo
     gguf.write(tmp_path / "merged", model.plan, model.read)
     quantize(tmp_path / "merged", tmp_path / "x.gguf", model.plan, "F32", threads=1)
     ids = [2, *range(100, 150)]
-    opened = llama.Model(tmp_path / "x.gguf", LoadConfig(ctx_tokens=64, threads=1, exact=True))
+    opened = Probe(tmp_path / "x.gguf", LoadConfig(ctx_tokens=64, threads=1, exact=True))
     assert np.abs(opened.logits(ids) - Reference(base).logits(ids)).max() < 2e-3
     opened.close()
 

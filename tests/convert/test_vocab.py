@@ -14,7 +14,7 @@ from convert.probes import built_in
 from convert.vocab import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocab, read_vocab
 from models.errors import UserError
 from runtime.config import LoadConfig
-from runtime.llama import Model
+from runtime.probe import Probe
 from tasks.hf_tokenizer import HFTokenizer
 from tasks.prompt import prompt_ids
 from tests.convert.tiny import TOKENIZER_FILES, make_base
@@ -149,7 +149,7 @@ def test_real_gemma_pieces_give_the_ids_of_transformers(tmp_path: Path, real_tok
     base = make_base(tmp_path, "gemma", real_tokenizer, hidden_size=32, num_attention_heads=2, num_hidden_layers=1)
     plan = MergedModel(base, None, "x")
     gguf.write(tmp_path / "x.gguf", plan.plan, plan.read)
-    model = Model(tmp_path / "x.gguf", LoadConfig(ctx_tokens=64, threads=1))
+    model = Probe(tmp_path / "x.gguf", LoadConfig(ctx_tokens=64, threads=1))
     hf = HFTokenizer(AutoTokenizer.from_pretrained(base))
     for messages in built_in(hf.controls):
         assert prompt_ids(messages, model) == prompt_ids(messages, hf), messages

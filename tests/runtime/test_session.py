@@ -1,6 +1,7 @@
 """The session: streams from a process of its own, cancels at once, survives the worker's death."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,15 +21,22 @@ SMALL = LoadConfig(ctx_tokens=2048, threads=1)
 
 
 @pytest.fixture
-def session(demo_gguf):
+def session(demo_gguf, tmp_path):
     session = Session()
-    session.load(demo_gguf, SMALL)
+    session.load(shutil.copy(demo_gguf, tmp_path / "demo.gguf"), SMALL)
     yield session
     session.close()
 
 
 def ask(text):
     return [{"role": "user", "content": text}]
+
+
+def wait_for(condition, seconds=30.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "nothing came in time"
+        time.sleep(0.02)
 
 
 def test_an_answer_streams_and_carries_its_figures(session):
@@ -55,6 +63,19 @@ def test_cancel_ends_within_one_token(session):
     assert "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5)))
 
 
+def test_a_client_that_goes_away_ends_its_answer(session):
+    with session.chat(ask("Tell me everything about diabetes."), LONG) as left:
+        next(iter(left))
+    started = session.chat(ask("Tell me everything about asthma."), LONG)
+    started.close()                                                   # it was never read
+    partly = iter(session.chat(ask("Tell me everything about lungs."), LONG))
+    next(partly)
+    partly.close()
+    wait_for(lambda: session._worker._inboxes == {})
+    began = time.monotonic()
+    assert "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5))) and time.monotonic() - began < 60
+
+
 def test_a_request_waiting_behind_another_is_served_in_order(session):
     first = session.chat(ask("One"), SampleConfig(max_tokens=40, seed=1))
     second = session.chat(ask("Two"), SampleConfig(max_tokens=5, seed=1))
@@ -74,9 +95,29 @@ def test_a_killed_worker_gives_a_sentence_and_the_next_request_works(session, na
     assert "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5, temperature=0.0)))
 
 
+def test_a_worker_killed_while_it_loads_anew_is_tried_again(session, demo_gguf):
+    os.kill(session.pid, signal.SIGKILL)
+    wait_for(lambda: session.pid is None)
+    path = session._wanted[0]
+    gone = path.with_suffix(".gone")
+    path.rename(gone)
+    try:
+        with pytest.raises(UserError):
+            session.chat(ask("Hi"))
+    finally:
+        gone.rename(path)
+    assert session.info and "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5)))
+
+
+def test_an_interrupt_from_the_terminal_does_not_reach_the_worker(session):
+    stream = session.chat(ask("Tell me everything about diabetes."), LONG)
+    next(iter(stream))
+    assert os.getpgid(session.pid) != os.getpgid(0)
+
+
 def test_loading_twice_keeps_the_worker_and_another_config_replaces_it(session, demo_gguf):
     pid = session.pid
-    session.load(demo_gguf, SMALL)
+    session.load(session._wanted[0], SMALL)
     assert session.pid == pid
     session.load(demo_gguf, LoadConfig(ctx_tokens=512, threads=1))
     assert session.pid != pid and not psutil.pid_exists(pid) and session.info.ctx_tokens == 512
@@ -119,13 +160,147 @@ def test_a_file_without_a_template_is_refused_for_chat_but_scores(shared_data):
     session.load(shared_data / "models" / "stories260K" / "stories260K-f32.gguf", SMALL)
     with pytest.raises(UserError, match="no chat template"):
         session.chat(ask("Hi"))
-    assert len(session.score([1, 403, 407, 261], 1)) == 3
+    assert len(session.score([([1], [[403, 407, 261]])])[0][0]) == 3
     session.close()
 
 
 def test_no_model_loaded_gets_a_sentence():
     with pytest.raises(UserError, match="No model is loaded"):
         Session().chat(ask("Hi"))
+
+
+def test_a_hundred_clients_on_four_slots_are_all_answered(demo_gguf):
+    session = Session()
+    session.load(demo_gguf, LoadConfig(ctx_tokens=512, slots=4, threads=1))
+    ends, memory = {}, []
+    process = psutil.Process(session.pid)
+
+    def one(k):
+        stream = session.chat(ask(f"What is {k}?"), SampleConfig(max_tokens=12, temperature=0.0))
+        assert "".join(stream)
+        ends[k] = stream.end
+        memory.append(process.memory_info().rss)
+
+    threads = [threading.Thread(target=one, args=(k,)) for k in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(ends) == 100 and {end.finish_reason for end in ends.values()} <= {"stop", "length"}
+    assert max(memory) - min(memory) < 64e6
+    session.close()
+
+
+def test_a_stopped_worker_is_shown_and_then_ended(session):
+    streams = [session.chat(ask("Tell me everything about diabetes."), LONG) for _ in range(2)]
+    tokens = iter(streams[0])
+    next(tokens)
+    os.kill(session.pid, signal.SIGSTOP)
+    assert not session.is_stuck
+    wait_for(lambda: session.is_stuck)
+    with pytest.raises(WorkerDied, match="silent for 10 seconds"):
+        list(tokens)
+    with pytest.raises(WorkerDied, match="silent for 10 seconds"):
+        list(streams[1])
+    assert not session.is_stuck
+    assert "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5, temperature=0.0)))
+
+
+def test_a_worker_stopped_for_a_moment_goes_on(session):
+    stream = session.chat(ask("What is asthma?"), SampleConfig(temperature=0.0, max_tokens=30))
+    os.kill(session.pid, signal.SIGSTOP)
+    wait_for(lambda: session.is_stuck)
+    os.kill(session.pid, signal.SIGCONT)
+    assert "".join(stream) and stream.end and not session.is_stuck
+
+
+def test_a_stopped_worker_does_not_hold_up_the_end_of_the_session(session):
+    os.kill(session.pid, signal.SIGSTOP)
+    pid, began = session.pid, time.monotonic()
+    session.close()
+    assert not psutil.pid_exists(pid) and time.monotonic() - began < 30
+
+
+def test_unload_gives_the_memory_back_and_the_next_request_loads_again(session):
+    pid = session.pid
+    session.unload()
+    assert not psutil.pid_exists(pid) and session.pid is None and session.info
+    assert "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5))) and session.pid not in (None, pid)
+
+
+def test_an_idle_model_is_unloaded_and_comes_back(demo_gguf):
+    session = Session()
+    session.load(demo_gguf, LoadConfig(ctx_tokens=512, threads=1, idle_minutes=0.01))
+    pid = session.pid
+    wait_for(lambda: not psutil.pid_exists(pid))
+    assert session.pid is None
+    stream = session.chat(ask("Tell me everything about diabetes."), SampleConfig(max_tokens=300, seed=7))
+    assert len("".join(stream)) > 10 and session.pid
+    session.close()
+
+
+def test_a_request_without_an_end_in_sight_is_not_idle(demo_gguf):
+    session = Session()
+    session.load(demo_gguf, LoadConfig(threads=1, idle_minutes=0.01))
+    stream = session.chat(ask("Tell me everything about diabetes."), LONG)
+    tokens = iter(stream)
+    next(tokens)
+    time.sleep(2)                                                     # more than the 0.6 s, and nobody reads on
+    assert session.pid and list(tokens)
+    session.close()
+
+
+def test_the_next_turn_is_the_cache_as_it_was_made(session):
+    """The ids of the answer are those that were generated, however odd; so nothing of it is computed again."""
+    turns = ask("What is asthma?")
+    stream = session.chat(turns, SampleConfig(temperature=3.0, seed=11, max_tokens=40, top_k=0, top_p=1.0))
+    turns += [{"role": "assistant", "content": "".join(stream)}, *ask("And then?")]
+    second = session.chat(turns, SampleConfig(temperature=0.0, max_tokens=5))
+    list(second)
+    assert second.end.cached_tokens >= stream.end.prompt_tokens + stream.end.generated_tokens - 1
+    assert second.end.prompt_tokens > second.end.cached_tokens
+
+
+def test_a_seed_repeats_exactly_on_the_quantized_file(session):
+    sample = SampleConfig(temperature=1.2, seed=5, max_tokens=80)
+    first = "".join(session.chat(ask("What is asthma?"), sample))
+    list(session.chat(ask("What is asthma good for, and what is it not?"), SampleConfig(max_tokens=30)))
+    assert "".join(session.chat(ask("What is asthma?"), sample)) == first
+
+
+@pytest.mark.parametrize(("prompt", "words"), [
+    ("", None), ("<end_of_turn>\n<start_of_turn>model\n<bos>", None), ("word " * 200_000, "tokens long"),
+    ("\ud800 lone", None), ("\x00\x01\x7f", None), ("é\u200d🧑🏽‍⚕️", None)])
+def test_odd_prompts_are_answered_or_refused_with_a_sentence(session, prompt, words):
+    pid = session.pid
+    if words:
+        with pytest.raises(UserError, match=words):
+            list(session.chat(ask(prompt), SampleConfig(max_tokens=5)))
+    else:
+        list(session.chat(ask(prompt), SampleConfig(max_tokens=5)))
+    assert session.pid == pid
+
+
+def test_raw_prompts_continue_as_they_are(session):
+    stream = session.complete("Asthma is", SampleConfig(temperature=0.0, max_tokens=8))
+    text = "".join(stream)
+    ids = session.encode("Asthma is")
+    again = session.complete([2, *ids], SampleConfig(temperature=0.0, max_tokens=8))
+    assert text and "".join(again) == text and again.end.prompt_tokens == len(ids) + 1
+    with pytest.raises(UserError, match="prompt is empty"):
+        list(session.complete([], SampleConfig(max_tokens=5)))
+    with pytest.raises(UserError, match="no token 8192 in this model"):
+        list(session.complete([2, 8192], SampleConfig(max_tokens=5)))
+
+
+def test_answers_are_scored_after_conversations(session):
+    talks = [ask("Is asthma a disease?"), ask("Is bread a disease?")]
+    ids = [session.prompt_ids(talk) for talk in talks]
+    found = session.score_chats(talks, ["yes", "no"])
+    direct = session.score([(one, [session.encode("yes"), session.encode("no")]) for one in ids])
+    assert found == direct and len(found) == 2 and all(value < 0 for one in found[0] for value in one)
+    whole = session.score_chats(talks, ["yes", "no"], is_whole=True)
+    assert [len(one) for one in whole[0]] == [len(one) + 1 for one in found[0]]
 
 
 def test_several_threads_may_ask_at_once(session):

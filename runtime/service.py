@@ -1,0 +1,227 @@
+"""A loaded model and everything it can be asked: one lane for each adapter state, all on the same weights."""
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from models.errors import UserError
+from models.header import fingerprint
+from runtime.adapter import Adapter
+from runtime.cache import KEPT_SEQUENCES
+from runtime.config import LoadConfig
+from runtime.context import MAX_SEQUENCES, Context, Row
+from runtime.device import default_threads
+from runtime.embed import Embedder, offers_embeddings
+from runtime.llama import Model
+from runtime.messages import End, Failed, Loaded, Piece, Scored
+from runtime.pool import DEFAULT_CTX_TOKENS, pool_cells
+from runtime.scheduler import Request, Scheduler, TokenLogprob
+from runtime.score import Item, Scorer, Scores
+from runtime.threads import Watch, tune, tuned_threads
+
+MAX_LANES = 3                                   # contexts at once: the base and two adapters
+SPOKEN_ANSWERS = 512                            # whose ids are remembered
+BASE = ""                                       # the adapter of the base's lane
+
+Tell = Callable[[Any], None]
+
+
+class Lane:
+    """One context: its adapter, its streams, its scoring jobs in order."""
+
+    def __init__(self, model: Model, config: LoadConfig, ctx_tokens: int, adapter: Adapter | None, service: "Service"):
+        cells = pool_cells(model.header, config.slots, ctx_tokens)
+        self.context = Context(model, config, cells)
+        if adapter:
+            adapter.switch_on(self.context)
+        self.scheduler = Scheduler(model, self.context, config.slots, ctx_tokens, service.tell_piece, service.tell_end)
+        self.scorer = Scorer(self.context, self.scheduler.cache, config.slots + KEPT_SEQUENCES)
+        self.jobs: deque[tuple[int, Iterator[list[Scores] | None]]] = deque()
+        self.used = 0.0                         # time.monotonic()
+
+    @property
+    def has_work(self) -> bool:
+        return self.scheduler.has_work or bool(self.jobs)
+
+
+class Service:
+    """What a worker does with one model. For one thread, but for cancel() and reading the vocabulary."""
+
+    def __init__(self, path: Path, config: LoadConfig, tell: Tell):
+        """Load path; tell(message) is called with every answer. Raises UserError if it can not be loaded."""
+        self.model = Model(path, config)
+        self.ctx_tokens = config.ctx_tokens or min(self.model.train_ctx_tokens, DEFAULT_CTX_TOKENS)
+        self.spoken: OrderedDict[str, list[int]] = OrderedDict()    # answers of ours -> their ids as generated
+        self._config, self._tell = config, tell
+        self._fingerprint = fingerprint(path)
+        self._lanes: dict[str, Lane] = {}
+        self._adapters: dict[str, tuple[Adapter, str]] = {}         # by path, with the fingerprint
+        self._embedder: Embedder | None = None
+        self._places: dict[int, tuple[Lane, Request]] = {}
+        self._names: dict[int, str] = {}                            # the adapter of each request
+        self._start_threads()
+        if not offers_embeddings(self.model.header):
+            self._lane(BASE)                                        # refused now rather than at the first message
+
+    def _start_threads(self) -> None:
+        """A number that somebody chose is kept; ours is measured in a quiet moment, and less while others compute."""
+        least = default_threads(self.model.header.parameters)
+        known = tuned_threads(self._fingerprint) if least > 1 else least
+        self.threads = self._config.threads or known or least
+        self._watch = None if self._config.threads else Watch(self.threads)
+        self._tuning: Iterator[None] | None = None
+        if not self._config.threads and not known and not offers_embeddings(self.model.header):
+            self._tuning = self._tune()
+
+    def _tune(self) -> Iterator[None]:
+        """Measure thread counts on one token of a sequence of its own; yields after each step."""
+        lane, sequence = self._lane(BASE), MAX_SEQUENCES - 1
+
+        def step(threads: int) -> None:
+            lane.context.set_threads(threads)
+            if lane.scheduler.cache.make_room(1):
+                lane.context.decode([Row(0, 0, (sequence,))])
+                lane.context.truncate(sequence, 0)
+
+        best = yield from tune(step, self._fingerprint)
+        if best:
+            self._watch, self.threads = Watch(best), best
+        self.set_threads(self.threads)
+
+    @property
+    def can_tune(self) -> bool:
+        """True while the number of threads was not measured yet."""
+        return self._tuning is not None
+
+    def tune_step(self) -> None:
+        """One step of measuring; call it only while nothing is asked."""
+        assert self._tuning is not None
+        if next(self._tuning, self) is self:            # that was the last one
+            self._tuning = None
+
+    def loaded(self) -> Loaded:
+        """What the session is told of the model."""
+        header = self.model.header
+        can_embed = offers_embeddings(header)
+        return Loaded(
+            path=str(header.path), name=header.name, fingerprint=self._fingerprint, ctx_tokens=self.ctx_tokens,
+            description=f"{header.type_name} · {header.bytes / 1e9:.2f} GB",
+            can_chat=bool(header.template) and not can_embed, can_embed=can_embed, slots=self._config.slots,
+            threads=self.threads)
+
+    @property
+    def has_work(self) -> bool:
+        return any(lane.has_work for lane in self._lanes.values())
+
+    def submit(self, request: Request, adapter: str) -> None:
+        """Begin to answer request. Raises UserError if it can not be served."""
+        lane = self._lane(adapter)
+        lane.scheduler.submit(request)
+        self._places[request.number] = lane, request
+        self._names[request.number] = adapter
+
+    def score(self, number: int, items: list[Item], adapter: str) -> None:
+        """Begin to score items; they wait for the ones before."""
+        lane = self._lane(adapter)
+        scheduler = lane.scheduler
+        lane.jobs.append((number, lane.scorer.score(
+            items, is_alone=lambda: not scheduler.has_work, budget=scheduler.prompt_budget)))
+
+    def embed(self, texts: list[str]) -> Iterator[list[float]]:
+        """The vectors of texts, one at a time."""
+        if self._embedder is None:
+            self._embedder = Embedder(self.model, self._config)
+        for text in texts:
+            yield self._embedder.embed(text)
+
+    def cancel(self, number: int) -> None:
+        """End a request before its next token; called from any thread."""
+        place = self._places.get(number)
+        if place:
+            place[0].scheduler.cancel(place[1])
+
+    def set_threads(self, threads: int) -> None:
+        """Compute with so many threads from the next batch on."""
+        self.threads = threads
+        for lane in self._lanes.values():
+            lane.context.set_threads(threads)
+
+    def step(self) -> None:
+        """One batch for the streams of each lane, and one for its first scoring job."""
+        if self._watch and (threads := self._watch.threads(time.monotonic())) != self.threads:
+            self.set_threads(threads)
+        for lane in list(self._lanes.values()):
+            if lane.scheduler.has_work:
+                lane.scheduler.step()
+            if lane.jobs:
+                self._step_job(lane)
+
+    def _step_job(self, lane: Lane) -> None:
+        number, job = lane.jobs[0]
+        try:
+            scores = next(job)
+        except UserError as error:
+            lane.jobs.popleft()
+            self._tell(Failed(number, str(error), True))
+            return
+        if scores is not None:
+            lane.jobs.popleft()
+            job.close()                         # type: ignore[attr-defined]
+            self._tell(Scored(number, scores))
+
+    def _lane(self, adapter: str) -> Lane:
+        """The lane of an adapter's path, opened now if need be; the one used longest ago makes room."""
+        if offers_embeddings(self.model.header):
+            raise UserError(f"{self.model.header.path.name} was made for embeddings; it writes no text.")
+        if adapter not in self._lanes:
+            loaded = self._adapter(adapter) if adapter else None
+            idle = [name for name, lane in self._lanes.items() if not lane.has_work and name != BASE]
+            if len(self._lanes) >= MAX_LANES:
+                if not idle:
+                    raise UserError(f"{MAX_LANES - 1} adapters are answering already; try again when one is done.")
+                self._lanes.pop(min(idle, key=lambda name: self._lanes[name].used)).context.close()
+            self._lanes[adapter] = Lane(self.model, self._config, self.ctx_tokens, loaded, self)
+            self._lanes[adapter].context.set_threads(self.threads)
+        self._lanes[adapter].used = time.monotonic()
+        return self._lanes[adapter]
+
+    def _adapter(self, path: str) -> Adapter:
+        """The adapter at path, read again if the file is another one now."""
+        if not Path(path).is_file():
+            raise UserError(f"There is no adapter {path}.")
+        mark = fingerprint(Path(path))
+        if path not in self._adapters or self._adapters[path][1] != mark:
+            self._adapters[path] = Adapter(Path(path), self.model), mark
+        return self._adapters[path][0]
+
+    def tell_piece(self, request: Request, text: str, logprobs: list[TokenLogprob]) -> None:
+        """A piece of an answer has come."""
+        self._tell(Piece(request.number, text, [asdict(one) for one in logprobs] if logprobs else []))
+
+    def tell_end(self, request: Request, reason: str | UserError) -> None:
+        """An answer has ended."""
+        del self._places[request.number]
+        adapter = self._names.pop(request.number)
+        if isinstance(reason, UserError):
+            self._tell(Failed(request.number, str(reason), True))
+            return
+        self._remember(request)
+        made, seconds = len(request.made), request.last_at - request.first_at
+        self._tell(End(
+            id=request.number, finish_reason=reason, prompt_tokens=len(request.ids), cached_tokens=request.cached,
+            generated_tokens=made, first_token_s=max(0.0, request.first_at - request.asked),
+            tokens_per_s=(made - 1) / seconds if made > 1 and seconds > 0 else 0.0, fingerprint=self._fingerprint,
+            dropped_turns=request.dropped_turns, adapter=self._adapters[adapter][1] if adapter else ""))
+
+    def _remember(self, request: Request) -> None:
+        """Keep the ids of an answer whose text was told whole, for the next turn's prompt."""
+        text = request.whole.strip()
+        whole = b"".join(map(self.model.piece, request.made)).decode("utf-8", "replace").strip()
+        if text and text == whole:
+            self.spoken[text] = request.made
+            self.spoken.move_to_end(text)
+            while len(self.spoken) > SPOKEN_ANSWERS:
+                self.spoken.popitem(last=False)
