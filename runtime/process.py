@@ -145,7 +145,10 @@ class WorkerProcess:
         self._errors.join(1.0)
         was_silent = self._silent_ticks * TICK_S >= KILL_S
         with self._lock:
-            self._death = SILENT_WORDS if was_silent and status == -9 else _death_words(status, list(self._said))
+            if was_silent and status == -9:
+                self._death = SILENT_WORDS
+            else:
+                self._death = UNLOADED_WORDS if self.is_ending else _death_words(status, list(self._said))
             for inbox in self._inboxes.values():
                 inbox.put(WorkerDied(self._death))
 
@@ -155,6 +158,7 @@ class WorkerProcess:
 
 
 AFTER_WORDS = "What was written so far is kept; send the message again to start it anew."
+UNLOADED_WORDS = f"The model was unloaded before the answer ended. {AFTER_WORDS}"
 SILENT_WORDS = f"The model's process was silent for {KILL_S:.0f} seconds and was ended. {AFTER_WORDS}"
 
 

@@ -223,8 +223,11 @@ def test_a_stopped_worker_does_not_hold_up_the_end_of_the_session(session):
 
 def test_unload_gives_the_memory_back_and_the_next_request_loads_again(session):
     pid = session.pid
+    stream = session.chat(ask("Tell me everything about diabetes."), LONG)
     session.unload()
     assert not psutil.pid_exists(pid) and session.pid is None and session.info
+    with pytest.raises(WorkerDied, match="unloaded before the answer ended"):
+        list(stream)
     assert "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5))) and session.pid not in (None, pid)
 
 

@@ -1,0 +1,139 @@
+"""The reference equals plain transformers and peft, and says what is wrong with a folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
+
+from models import runs
+from models.errors import UserError
+from runtime.reference import ActivationSums, Reference
+from tests.convert.tiny import make_adapter, make_base
+
+FAMILIES = ["gemma", "gemma2", "gemma3_text"]
+IDS = list(range(6, 86))            # windows are 32
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory, demo_base):
+    return {family: make_base(tmp_path_factory.mktemp(family), family, demo_base) for family in FAMILIES}
+
+
+@pytest.fixture(scope="module")
+def adapters(tmp_path_factory, bases):
+    return {family: make_adapter(tmp_path_factory.mktemp(family), base) for family, base in bases.items()}
+
+
+def plain(base: Path, adapter: Path) -> PeftModel:
+    """The model as anyone would load it."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
+    return PeftModel.from_pretrained(model, str(adapter)).eval()
+
+
+@pytest.mark.parametrize("is_layerwise", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equal_to_transformers_and_peft(family, is_layerwise, bases, adapters):
+    reference, model = Reference(bases[family], adapters[family], 1, is_layerwise), plain(bases[family],
+                                                                                         adapters[family])
+    with torch.inference_mode():
+        wanted = model(input_ids=torch.tensor([IDS])).logits[0]
+        assert np.abs(reference.logits(IDS) - wanted.numpy()).max() < 1e-5
+        scores = wanted[:-1].double().log_softmax(-1).gather(1, torch.tensor(IDS[1:])[:, None])[:, 0].numpy()
+        assert np.allclose(reference.logprobs(IDS, 1), scores, atol=1e-5)
+        assert np.allclose(reference.logprobs(IDS, 70), scores[69:], atol=1e-5)
+        made = model.generate(input_ids=torch.tensor([IDS]), attention_mask=torch.ones(1, len(IDS)), do_sample=False,
+                              max_new_tokens=40, eos_token_id=None, pad_token_id=0)[0, len(IDS):].tolist()
+    assert reference.generate(IDS, 40, ()) == (made, "length")
+    assert reference.generate(IDS, 40, {made[7]}) == (made[:made.index(made[7])], "stop")
+    assert reference.generate(IDS, 0, ()) == ([], "length")
+
+
+def test_the_sums_are_those_of_the_inputs_of_each_matrix(bases, adapters):
+    model, inputs = plain(bases["gemma3_text"], adapters["gemma3_text"]), {}
+    for name, module in model.get_base_model().named_modules():
+        if name.endswith(("o_proj.base_layer", "down_proj.base_layer")) or name == "lm_head":
+            module.register_forward_hook(lambda _m, args, _o, name=name: inputs.setdefault(name, []).append(args[0]))
+    rows = [IDS, IDS[:9]]
+    with torch.inference_mode():
+        logits = [model(input_ids=torch.tensor([row])).logits[0].numpy() for row in rows]
+    reference, beside = Reference(bases["gemma3_text"], adapters["gemma3_text"], 1), ActivationSums()
+    sums = reference.activation_sums(rows)
+    assert len(inputs) == 7 and len(sums.in_sum2) == 22
+    for name, seen in inputs.items():
+        weight = name.removesuffix(".base_layer") + ".weight"
+        wanted = sum(x[0].double().square().sum(0) for x in seen).numpy()
+        assert sums.in_sum2[weight].dtype == np.float64 and sums.tokens[weight] == len(IDS) + 9
+        assert np.allclose(sums.in_sum2[weight], wanted, rtol=1e-5)
+    # the same pass gives logits too
+    for wanted, got in zip(logits, reference.each_logits(rows, beside), strict=True):
+        assert np.abs(wanted - got).max() < 1e-5
+    assert beside.tokens == sums.tokens
+    assert all(np.array_equal(beside.in_sum2[name], sums.in_sum2[name]) for name in sums.in_sum2)
+    reference.logits(IDS)                               # hooks are gone
+    assert beside.tokens == sums.tokens
+
+
+def test_logits_may_be_taken_while_rows_are_being_handed_out(bases):
+    reference = Reference(bases["gemma"], threads=1)
+    rows = reference.each_logits([IDS, IDS[:20]])
+    first, other, second = next(rows), reference.logits(IDS[:30]), next(rows)
+    assert np.abs(first[:20] - second).max() < 1e-5 and np.abs(first[:30] - other).max() < 1e-5
+    assert torch.is_inference_mode_enabled() is False
+
+
+def damaged(adapter: Path, base: Path, into: Path) -> dict[str, tuple[Path, Path, str]]:
+    """{what: (base, adapter, words of the error)}"""
+    def copied(source: Path, name: str) -> Path:
+        return Path(shutil.copytree(source, into / name))
+
+    def saved(name: str, change) -> Path:
+        folder = copied(adapter, name)
+        path = folder / "adapter_model.safetensors"
+        save_file(change({name: tensor.clone() for name, tensor in load_file(path).items()}), path)
+        return folder
+
+    cut = copied(adapter, "cut")
+    (cut / "adapter_model.safetensors").write_bytes((adapter / "adapter_model.safetensors").read_bytes()[:-50])
+    no_config, no_weights, other_kind = (copied(adapter, name) for name in ("no_config", "no_weights", "kind"))
+    (no_config / "adapter_config.json").unlink()
+    (no_weights / "adapter_model.safetensors").unlink()
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    (other_kind / "adapter_config.json").write_text(json.dumps({**config, "peft_type": "IA3"}), encoding="utf-8")
+    lame = copied(base, "lame")
+    path = lame / "model.safetensors"
+    save_file({k: v.clone() for k, v in load_file(path).items() if "layers.1.mlp.up_proj" not in k}, path,
+              metadata={"format": "pt"})
+    return {
+        "no config": (base, no_config, "holds no adapter_config.json, so it is no PEFT adapter"),
+        "no weights": (base, no_weights, "holds no adapter_model.safetensors"),
+        "another kind": (base, other_kind, "of the type IA3; only LoRA"),
+        "cut short": (base, cut, "is no whole safetensors file"),
+        "matrix missing": (base, saved("missing", lambda t: dict(list(t.items())[1:])), "Found missing adapter keys"),
+        "other width": (base, saved("wide", lambda t: {k: torch.zeros(v.shape[0], v.shape[1] + 1)
+                                                       for k, v in t.items()}), "does not fit this base model"),
+        "more layers": (base, saved("deep", lambda t: t | {k.replace("layers.0", "layers.9"): v.clone()
+                                                           for k, v in t.items()}), "was trained on another base"),
+        "base lacks a tensor": (lame, adapter, "lacks the tensor model.layers.1.mlp.up_proj.weight"),
+    }
+
+
+@pytest.mark.parametrize("is_layerwise", [False, True])
+def test_what_is_wrong_is_said(is_layerwise, bases, adapters, tmp_path):
+    for base, adapter, words in damaged(adapters["gemma3_text"], bases["gemma3_text"], tmp_path).values():
+        with pytest.raises(UserError, match=words):
+            Reference(base, adapter, 1, is_layerwise)
+
+
+def test_the_module_loads_nothing_heavy():
+    """The parents of workers may import it."""
+    code = "import sys, runtime.reference; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=runs.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
