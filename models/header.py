@@ -3,11 +3,10 @@
 Source: the GGUF specification, versions 2 and 3 (ggml-org/ggml, docs/gguf.md).
 """
 
-import array
 import hashlib
 import mmap
+import re
 import struct
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ MAX_DIMENSIONS = 4
 LONGEST_KEPT = 512              # arrays longer than this (vocabularies) are passed over, their length kept
 LONGEST_NAME = 63               # bytes of a tensor's name that ggml has room for
 TOKENS, TOKEN_TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
-NORMAL, BYTE = 1, 6             # token types of ordinary text; the others are control, user-defined, unknown, unused
+SPECIAL_TYPE = re.compile(rb"[^\x01\x06]")      # a token type that is neither normal nor byte
 LENGTH = struct.Struct("<Q").unpack_from
 SAMPLE_BYTES = 1 << 20
 
@@ -124,7 +123,7 @@ class _Reader:
     def __init__(self, path: Path, data: mmap.mmap, size: int):
         self.path, self.data, self.size, self.at = path, data, size, 0
         self.pieces: list[bytes] = []           # the vocabulary
-        self.types = array.array("i")           # and the type of each piece
+        self.types = b""                        # and the type of each piece, one byte
 
     def header(self) -> Header:
         if self.data[:4] != b"GGUF":
@@ -148,8 +147,8 @@ class _Reader:
                or sound.wrong_vocabulary(metadata, self.pieces))
         if why:
             raise self.damaged(why)
-        special = {k: self.pieces[k].decode("utf-8", "replace") for k, kind in enumerate(self.types)
-                   if kind != NORMAL and kind != BYTE and k < len(self.pieces)}
+        special = {found.start(): self.pieces[found.start()].decode("utf-8", "replace")
+                   for found in SPECIAL_TYPE.finditer(self.types) if found.start() < len(self.pieces)}
         return Header(path=self.path, bytes=self.size, metadata=metadata, tensors=tensors, special_tokens=special)
 
     def placed(self, table: list[Tensor], alignment: Any) -> tuple[Tensor, ...]:
@@ -213,9 +212,7 @@ class _Reader:
             form = SCALARS[item_kind]
             raw = self.take(length * struct.calcsize("<" + form))
             if key == TOKEN_TYPES and form == "i":
-                self.types.frombytes(raw)
-                if sys.byteorder == "big":
-                    self.types.byteswap()
+                self.types = raw[::4]
             return list(struct.unpack(f"<{length}{form}", raw)) if length <= LONGEST_KEPT else range(length)
         if item_kind != STRING:
             raise self.damaged(f"the list {key[:60]!r} holds items of the type {item_kind}")

@@ -53,7 +53,7 @@ def wrong_vocabulary(metadata: Mapping[str, Any], pieces: list[bytes]) -> str:
                 and value != NO_TOKEN and not -1 <= value < len(pieces)):
             return f"its {key} is {value:,} and its vocabulary has {len(pieces):,} pieces"
     known = set(pieces)
-    if any(b"\0" in piece for piece in known):          # llama.cpp reads to the zero, and numbers the empty ones
+    if b"\0" in b"".join(pieces):               # llama.cpp reads to the zero, and numbers the empty ones
         pieces = [piece.split(b"\0")[0] for piece in pieces]
         known = set(pieces)
     if len(known) != len(pieces) and len(known - {b""}) + pieces.count(b"") != len(pieces):

@@ -7,6 +7,7 @@ never do (runtime/session.py).
 import ctypes
 import os
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import llama_cpp.llama_cpp as lib
 from models.errors import UserError
 from models.header import read_header
 from runtime.config import LoadConfig
+from tasks.controls import Controls, controls_of
 
 ALL_LAYERS = 999
+PIECE_CHARACTERS = 4096                           # of a text, cut behind a user-defined token
 DEFAULT_LOAD = LoadConfig()
 WARNING, ERROR, CONTINUED = 3, 4, 5               # ggml_log_level
 CONTROL, UNKNOWN = 1 << 3, 1 << 0                 # llama_token_attr bits
@@ -81,14 +84,22 @@ class Model:
     Reading the vocabulary is safe from several threads.
     """
 
-    def __init__(self, path: Path, config: LoadConfig = DEFAULT_LOAD, vocab_only: bool = False):
-        """Load path. Raises UserError if it is no whole GGUF, or llama.cpp can not load it."""
-        self.header = read_header(path)
+    def __init__(self, path: Path, config: LoadConfig = DEFAULT_LOAD, vocab_only: bool = False,
+                 is_checked: bool = False):
+        """Load path. Raises UserError if it is no whole GGUF, or llama.cpp can not load it.
+
+        is_checked: somebody has just read its header and found it sound; it is read again beside the loading.
+        """
         LOG.lines.clear()
         lib.llama_backend_init()
         params = model_params(config)
         params.vocab_only = vocab_only
-        self.handle: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
+        with ThreadPoolExecutor(1) as reader:
+            header = reader.submit(read_header, path)
+            if not is_checked:
+                header.result()                 # refuses a broken file before native code sees it
+            self.handle: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
+            self.header = header.result()
         if not self.handle:
             kind = OutOfMemory if any("alloc" in line for line in LOG.lines) else UserError
             raise kind(f"llama.cpp can not load {path.name}: {LOG.last_error() or 'it gave no reason'}")
@@ -107,6 +118,7 @@ class Model:
 
     @cached_property
     def _control_ids(self) -> dict[str, int]:
+        """As llama.cpp has them: it mends the types of turn markers that a file calls ordinary."""
         marked = CONTROL | UNKNOWN
         return {self._token_text(k): k for k in range(self.n_vocab)
                 if lib.llama_vocab_get_attr(self.vocab, k) & marked}
@@ -115,6 +127,10 @@ class Model:
     def controls(self) -> frozenset[str]:
         """Every control token as text."""
         return frozenset(self._control_ids)
+
+    @cached_property
+    def _user_defined(self) -> Controls:
+        return controls_of(frozenset(self.header.special_tokens.values()) - self.controls)
 
     @cached_property
     def eog_ids(self) -> frozenset[int]:
@@ -138,6 +154,14 @@ class Model:
         """Ids of text without BOS; control strings become control tokens only if control is True."""
         if control and text in self._control_ids:
             return [self._control_ids[text]]
+        if control:
+            return self._tokenized(text, True)
+        ids: list[int] = []                                     # the library takes the square of user-defined tokens
+        for piece in self._user_defined.pieces(text, PIECE_CHARACTERS):
+            ids += self._tokenized(piece, False)
+        return ids
+
+    def _tokenized(self, text: str, control: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")
         room = len(raw) + 8
         ids = (lib.llama_token * room)()

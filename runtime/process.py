@@ -22,6 +22,12 @@ KILL_S = 10.0                                   # silence that ends a loaded mod
 KILL_LOADING_S = 120.0                          # and one that is still starting: a cold disk, a large library
 
 
+NATIVE = {
+    "GGML_NO_BACKTRACE": "1",                   # an abort would start gdb, where there is one, and take seconds
+    "GOMP_SPINCOUNT": "20000",                  # waiting threads give their core back soon (docs/log.md)
+}
+
+
 class WorkerDied(UserError):
     """The model's process ended in the middle of a request; the next request starts a new one."""
 
@@ -31,7 +37,7 @@ class WorkerProcess:
 
     def __init__(self, idle_s: float = 0.0):
         """idle_s: end it after so many seconds without a request; 0: never."""
-        environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"}
+        environment = {**NATIVE, **os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"}
         flags: dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {}  # no console window
         self._process = subprocess.Popen(
             [sys.executable, "-m", "runtime.worker"], env=environment, cwd=runs.ROOT, stdin=subprocess.PIPE,
@@ -90,6 +96,12 @@ class WorkerProcess:
         except (BrokenPipeError, ValueError, OSError):
             if not is_late_ok:
                 self._process.wait(END_WAIT_S)  # the reader sees the end and tells every inbox
+
+    def kill(self) -> None:
+        """End it at once: nothing was asked of it yet."""
+        self.is_ending = True
+        self._process.kill()
+        self._process.wait()
 
     def end(self) -> None:
         """Close the worker's stdin, which ends it; kill it if it lingers or hears nothing."""

@@ -51,8 +51,11 @@ class Service:
     """What a worker does with one model. For one thread, but for cancel() and reading the vocabulary."""
 
     def __init__(self, path: Path, config: LoadConfig, tell: Tell):
-        """Load path; tell(message) is called with every answer. Raises UserError if it can not be loaded."""
-        self.model = Model(path, config)
+        """Load path, whose header the session has read; tell(message) is called with every answer.
+
+        Raises UserError if it can not be loaded.
+        """
+        self.model = Model(path, config, is_checked=True)
         self.ctx_tokens = config.ctx_tokens or min(self.model.train_ctx_tokens, DEFAULT_CTX_TOKENS)
         self.spoken: OrderedDict[str, list[int]] = OrderedDict()    # answers of ours -> their ids as generated
         self._config, self._tell = config, tell
@@ -219,6 +222,8 @@ class Service:
     def _remember(self, request: Request) -> None:
         """Keep the ids of an answer whose text was told whole, for the next turn's prompt."""
         text = request.whole.strip()
+        if not all(map(self.model.piece, request.made)):    # a control token stays what the model said, and no more
+            return
         whole = b"".join(map(self.model.piece, request.made)).decode("utf-8", "replace").strip()
         if text and text == whole:
             self.spoken[text] = request.made

@@ -10,7 +10,7 @@ from typing import Any
 
 from models import knobs
 from models.errors import UserError
-from models.header import read_header
+from models.header import Header, read_header
 from runtime.config import LoadConfig, SampleConfig
 from runtime.device import machine
 from runtime.fit import fitted
@@ -132,18 +132,17 @@ class Session:
                 return self.info
             worker = WorkerProcess(config.idle_minutes * 60)        # it starts while the header is read here
             try:
-                read_header(path)               # refuses a broken file before native code sees it
+                header = read_header(path)      # refuses a broken file before native code sees it
             except UserError:
-                worker.end()
+                worker.kill()
                 raise
             self.close()
-            info = self._load(worker, path, config)
+            info = self._load(worker, header, path, config)
             self._asked = path, config
             return info
 
-    def _load(self, worker: WorkerProcess, path: Path, config: LoadConfig) -> ModelInfo:
+    def _load(self, worker: WorkerProcess, header: Header, path: Path, config: LoadConfig) -> ModelInfo:
         """Load as config says where the memory is plenty; else ask llama.cpp first how much of it fits."""
-        header = read_header(path)
         context = config.ctx_tokens or min(header.ctx_tokens or DEFAULT_CTX_TOKENS, DEFAULT_CTX_TOKENS)
         likely = header.bytes + cache_bytes_per_token(header) * context * (1 + config.exact)
         try:

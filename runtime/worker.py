@@ -34,6 +34,7 @@ from runtime.messages import (
     to_line,
 )
 from tasks import prompt
+from tasks.window import Window
 
 ALIVE_S = 0.5                                   # between two signs of life
 QUIET_S = 1.0
@@ -50,6 +51,7 @@ class Worker:
         self._cancelled: set[int] = set()       # numbers; one may come before its request is ready
         self._service: Any = None               # runtime.service.Service
         self._quiet_s = QUIET_S                 # how long nothing must be asked before threads are measured
+        self._window = Window()                 # used by the preparing thread alone
         self._told: list[bytes] = []            # lines of this step
         self._lock = threading.Lock()
 
@@ -140,7 +142,7 @@ class Worker:
         dropped = 0
         if isinstance(message, Chat):
             room = min(sample.max_tokens, service.ctx_tokens // 4)
-            ids, dropped = prompt.fit(message.messages, service.model, service.ctx_tokens - room, service.spoken)
+            ids, dropped = self._window.fit(message.messages, service.model, service.ctx_tokens - room, service.spoken)
         elif isinstance(message.prompt, str):
             ids = service.model.bos_ids() + service.model.encode(message.prompt, control=False)
         else:

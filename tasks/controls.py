@@ -27,6 +27,17 @@ class Controls:
         """text in parts: plain, control string, plain, ..., plain."""
         return self._whole.split(text) if self._whole else [text]
 
+    def pieces(self, text: str, length: int) -> list[str]:
+        """text in pieces of about that length or longer, each but the last ending with one of the strings."""
+        found, begun, size = [], list[str](), 0
+        for k, part in enumerate(self.split(text)):
+            begun.append(part)
+            size += len(part)
+            if k % 2 and size >= length:
+                found.append("".join(begun))
+                begun, size = [], 0
+        return [*found, "".join(begun)]
+
     def first(self, text: str) -> str:
         """The first control string in text, or ""."""
         found = self._whole.search(text) if self._whole else None

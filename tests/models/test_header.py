@@ -55,8 +55,8 @@ GEMMA = "gemma3__"
 ATTENTION = "gemma3__attention__"
 VOCABULARY = "tokenizer__ggml__"
 WRONG = [
-    ({GEMMA + "block_count": 0}, "has 0 layers"),
-    ({GEMMA + "block_count": 513}, "has 513 layers"),
+    ({GEMMA + "block_count": 0, "split__count": 2}, "has 0 layers"),
+    ({GEMMA + "block_count": 513, "split__count": 2}, "has 513 layers"),
     ({GEMMA + "block_count": 3}, "3 layers and holds tensors of 2"),
     ({GEMMA + "embedding_length": 32}, "embedding_length is 32 and its token_embd.weight has rows of 64"),
     ({GEMMA + "feed_forward_length": 0}, "feed_forward_length is 0"),

@@ -188,6 +188,9 @@ def test_control_strings_are_found_as_by_trying_each(texts, text):
         at += len(here) or 1
     controls = Controls(frozenset(texts))
     assert controls.split(text) == found
+    pieces = controls.pieces(text, 5)
+    assert "".join(pieces) == text
+    assert all(len(piece) >= 5 and piece.endswith(tuple(texts)) for piece in pieces[:-1])
     marked = controls.marked(text, "!")
     assert marked.replace("!", "") == text
     assert not any(one in marked for one in texts if len(one) > 1)
