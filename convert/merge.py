@@ -24,6 +24,7 @@ NAMES = {"use_dora": "DoRA", "modules_to_save": "modules trained in full (module
          "trainable_token_indices": "trained token embeddings (trainable_token_indices)"}
 CHANGES_BASE = {"pissa", "olora", "corda", "loftq", "lora_ga", "kasa"}    # initializations that rewrite the base
 DORA = "lora_magnitude_vector"
+MAX_AMOUNT = 2.0**31                # no rank and no alpha is near it
 
 
 class Adapter:
@@ -55,7 +56,7 @@ class Adapter:
                                 f"{b[:1] + a[1:]}, and this base has {tuple(shapes[weight])}. "
                                 "Give the base it was trained on.")
             rank = self._of_pattern("rank_pattern", module, self.config["r"])
-            if a[0] != b[1] or a[0] != rank:
+            if a[0] != b[1] or a[0] != rank or not rank:
                 raise UserError(f"The adapter's matrices for {module} have ranks {a[0]} and {b[1]}, "
                                 f"and its adapter_config.json says {rank}; it is damaged.")
 
@@ -79,13 +80,16 @@ class Adapter:
     def _of_pattern(self, name: str, module: str, default: float) -> float:
         """The value of the first pattern that the module's name ends with (a regular expression, as in peft)."""
         for pattern, value in (self.config.get(name) or {}).items():
-            if re.match(rf"(.*\.)?({pattern})$", module):
+            if re.match(_expression(pattern), module):
                 return value
         return default
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    config = runs.read_json(folder / "adapter_config.json")
+    path = folder / "adapter_config.json"
+    config = runs.read_json(path)
+    if not isinstance(config, dict):
+        raise UserError(f"{path} holds no settings by name; it is damaged.")
     kind = config.get("peft_type")
     if kind != "LORA":
         raise UserError(f"{folder} is an adapter of the type {kind}; only LoRA adapters can be exported.")
@@ -100,9 +104,35 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if isinstance(start, str) and any(start.lower().startswith(name) for name in CHANGES_BASE):
         raise UserError(f"This adapter was started with init_lora_weights = {start!r}, which rewrites the base "
                         "weights, so it does not fit the original base; convert it to a plain LoRA with peft first.")
-    if not isinstance(config.get("r"), int) or not isinstance(config.get("lora_alpha"), int | float):
-        raise UserError(f"{folder / 'adapter_config.json'} names no rank (r) or no lora_alpha; it is damaged.")
+    if not _is_amount(config.get("r")) or config["r"] <= 0 or not _is_amount(config.get("lora_alpha")):
+        raise UserError(f"{path} names no rank (r) or no lora_alpha; it is damaged.")
+    for name in ("rank_pattern", "alpha_pattern"):
+        _check_patterns(config.get(name) or {}, f"The {name} in {path}")
     return config
+
+
+def _expression(pattern: str) -> str:
+    """What peft makes of a key of rank_pattern and alpha_pattern."""
+    return rf"(.*\.)?({pattern})$"
+
+
+def _is_amount(value: Any) -> bool:
+    """True for a number that float32 can hold: no truth value, no NaN, no infinity."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_AMOUNT
+
+
+def _check_patterns(patterns: Any, where: str) -> None:
+    """Raise UserError unless patterns is {regular expression: number}."""
+    if not isinstance(patterns, dict):
+        raise UserError(f"{where} is no table of patterns; the file is damaged.")
+    for pattern, value in patterns.items():
+        try:
+            re.compile(_expression(pattern))
+        except (re.error, OverflowError, RecursionError) as error:
+            raise UserError(f"{where} holds {pattern[:40]!r}, which is no regular expression ({error}); "
+                            "the file is damaged.") from error
+        if not _is_amount(value):
+            raise UserError(f"{where} has {value!r} for {pattern[:40]!r}, which is no number; the file is damaged.")
 
 
 def _paired_modules(names: Iterable[str]) -> dict[str, str]:

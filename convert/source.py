@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from convert.config import ExportConfig
 from models import runs
@@ -59,8 +60,9 @@ def _existing(source: str) -> Path:
 
 def _base_of(adapter: Path) -> str:
     """The base that the adapter names: our own note first, then peft's, then the embedded one if it is that."""
-    note = runs.read_json(adapter / BASE_FILE) if (adapter / BASE_FILE).is_file() else {}
-    named = [note.get("path"), runs.read_json(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")]
+    note = _settings(adapter / BASE_FILE) if (adapter / BASE_FILE).is_file() else {}
+    named = [note.get("path"), _settings(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")]
+    named = [name for name in named if isinstance(name, str)]
     for name in filter(None, named):
         if name == DEMO_NAME or Path(name).expanduser().is_dir():
             return str(name)
@@ -73,6 +75,13 @@ def _base_of(adapter: Path) -> str:
                     "name the base model's folder.")
 
 
+def _settings(path: Path) -> dict[str, Any]:
+    values = runs.read_json(path)
+    if not isinstance(values, dict):
+        raise UserError(f"{path} holds no settings by name; it is damaged.")
+    return values
+
+
 def _demo_fingerprint() -> str:
     return fingerprint(runs.DEMO_BASE) if (runs.DEMO_BASE / "config.json").is_file() else ""
 
@@ -81,7 +90,7 @@ def _check_fingerprint(adapter: Path, base: Path) -> None:
     note = adapter / BASE_FILE
     if not note.is_file():
         return
-    values = runs.read_json(note)
+    values = _settings(note)
     if values.get("fingerprint") and values["fingerprint"] != fingerprint(base):
         raise UserError(f"The adapter {adapter} was trained on another base model ({values.get('path')}, "
                         f"{values.get('family')}), not on {base} ({family(base)}) as it is now; give the base it was "

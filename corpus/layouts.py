@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.read import Record, Table, Unusable, read_table
+from corpus.read import Record, Table, Unusable, read_table, whole_text
 from models import runs
 from models.errors import UserError
 from tasks.prompt import ROLES
@@ -119,7 +119,7 @@ def _text(name: str, value: Any) -> Any:
         return value
     if isinstance(value, (list, dict)):
         raise _RowError(f"{name} holds a {type(value).__name__}, not text")
-    return str(value).strip()
+    return whole_text(str(value)).replace("\r\n", "\n").strip()
 
 
 def _turn(user: str, answer: str) -> tuple[dict[str, str], ...]:
@@ -142,7 +142,7 @@ def _from_messages(row: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, str):                       # a CSV cell
         try:
             given = json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _RowError("messages is not JSON") from None
     if not isinstance(given, list) or not all(isinstance(message, dict) for message in given):
         raise _RowError("messages is not a list of {role, content}")
@@ -181,7 +181,8 @@ def write_unusable(path: Path, rows: Sequence[Unusable]) -> None:
 
 
 def _write_lines(path: Path, rows: Sequence[Example] | Sequence[Unusable]) -> None:
-    with runs.whole_file(path) as part, part.open("w", encoding="utf-8") as file:
+    # a file name that is not UTF-8 reaches us as half surrogates, for which JSON has the same \u as backslashreplace
+    with runs.whole_file(path) as part, part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         for row in rows:
             file.write(json.dumps(dataclasses.asdict(row), ensure_ascii=False) + "\n")
 

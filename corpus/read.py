@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,9 @@ from typing import Any
 from models.errors import UserError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+# what openpyxl raises over a damaged workbook; ParseError is a SyntaxError
+BROKEN_BOOK = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError,
+               SyntaxError, zipfile.BadZipFile, zlib.error)
 MAX_FIELD_CHARS = 2**31 - 1         # csv's own limit is 131,072; a C long holds no more on Windows
 
 
@@ -93,14 +99,15 @@ def _decoded(data: bytes, path: Path) -> tuple[str, tuple[str, ...]]:
 def _read_csv(path: Path, text: str, notes: tuple[str, ...]) -> Table:
     csv.field_size_limit(MAX_FIELD_CHARS)
     separator = _separator(path, text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    rows = _numbered(reader, path, text)
-    header = next(((line, row) for line, row in rows if any(map(str.strip, row))), (1, []))[1]
-    columns = _column_names(header, path)
+    try:
+        rows = _csv_rows(path, text, separator, skips_space=True)
+    except UserError:               # a quote after a space that is part of the text
+        rows = _csv_rows(path, text, separator, skips_space=False)
+    columns = _column_names(rows[0][1], path)
     records, unusable = [], []
-    for line, row in rows:
-        if not any(map(str.strip, row)):
-            continue
+    for line, row in rows[1:]:
+        while len(row) > len(columns) and not row[-1].strip():      # Excel fills rows up to the widest
+            row.pop()
         if len(row) > len(columns):
             unusable.append(Unusable(file=str(path), line=line, reason=f"it has {len(row)} fields, the header has "
                                      f"{len(columns)} (a text that holds a {SEPARATORS[separator]} needs quotes)"))
@@ -110,11 +117,11 @@ def _read_csv(path: Path, text: str, notes: tuple[str, ...]) -> Table:
 
 
 def _separator(path: Path, text: str) -> str:
-    """The separator that cuts the first row into the most fields."""
+    """The separator that cuts the first row that is not blank into the most fields."""
     fields = {}
     for separator in SEPARATORS:
-        row = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row), [])
-        fields[separator] = len(row)
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        fields[separator] = len(next((row for row in rows if any(map(str.strip, row))), []))
     best = max(fields, key=lambda separator: fields[separator])
     if fields[best] < 2:
         raise UserError(f"{path} is not a table: its first line ({text.strip()[:40]!r}) "
@@ -122,8 +129,13 @@ def _separator(path: Path, text: str) -> str:
     return best
 
 
-def _numbered(reader: Any, path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    """(line on which the row starts, row)."""
+def _csv_rows(path: Path, text: str, separator: str, skips_space: bool) -> list[tuple[int, list[str]]]:
+    """(line on which the row starts, row) of each row that is not blank. Raises UserError for a stray quote.
+
+    skips_space: a quote after a separator and spaces opens a text too, as people type it.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=skips_space)
+    rows: list[tuple[int, list[str]]] = []
     while True:
         line = reader.line_num + 1
         try:
@@ -132,8 +144,9 @@ def _numbered(reader: Any, path: Path, text: str) -> Iterator[tuple[int, list[st
             hint = "a quote is opened there and not closed as it should be" if '"' in text else str(error)
             raise UserError(f"{path} can not be read as a table from line {line} on: {hint}.") from None
         if row is None:
-            return
-        yield line, row
+            return rows
+        if any(map(str.strip, row)):
+            rows.append((line, row))
 
 
 def _column_names(header: list[str], path: Path) -> tuple[str, ...]:
@@ -155,7 +168,7 @@ def _read_json(path: Path, text: str, notes: tuple[str, ...]) -> Table:
             reason = item.args[0] if isinstance(item, ValueError) else "it is not a JSON object with named fields"
             unusable.append(Unusable(file=str(path), line=line, reason=reason))
             continue
-        fields = {name.strip(): value for name, value in item.items()}
+        fields = {whole_text(name).strip(): value for name, value in item.items()}
         columns.update(dict.fromkeys(fields))
         records.append(Record(line=line, fields=fields))
     if unusable and not records:
@@ -170,7 +183,7 @@ def _line_items(text: str) -> Iterator[tuple[int, Any]]:
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield number, ValueError(f"it is not JSON ({error})")
 
 
@@ -190,7 +203,7 @@ def _list_items(path: Path, text: str) -> Iterator[tuple[int, Any]]:
         line, counted, is_first = line + text.count("\n", counted, at), at, False
         try:
             item, at = decoder.raw_decode(text, at)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is not a JSON list: {error}.") from None
         yield line, item
 
@@ -202,18 +215,7 @@ def _after_space(text: str, at: int) -> int:
 
 
 def _read_excel(path: Path) -> Table:
-    import zipfile
-
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-    try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(f"{path} can not be read as an Excel workbook ({error}).") from error
-    try:
-        sheets = {sheet.title: rows for sheet in book.worksheets if (rows := _sheet_rows(sheet))}
-    finally:
-        book.close()
+    sheets = _sheets(path)
     if not sheets:
         raise UserError(f"{path} is empty.")
     if len(sheets) > 1:
@@ -225,11 +227,35 @@ def _read_excel(path: Path) -> Table:
     return _table(path, columns, records, [], ())
 
 
+def _sheets(path: Path) -> dict[str, list[tuple[int, list[str]]]]:
+    """{title: rows} of each sheet that holds something. Raises UserError if the workbook is damaged."""
+    import openpyxl
+    try:
+        # as an open file: openpyxl refuses a path by its ending, whatever it holds
+        with path.open("rb") as file, closing(openpyxl.load_workbook(file, read_only=True, data_only=True)) as book:
+            return {sheet.title: rows for sheet in book.worksheets if (rows := _sheet_rows(sheet))}
+    except BROKEN_BOOK as error:
+        raise UserError(f"{path} can not be read as an Excel workbook ({error}); "
+                        "save it again in Excel, or its table as CSV.") from error
+
+
 def _sheet_rows(sheet: Any) -> list[tuple[int, list[str]]]:
     """(row number, cells as text) of each row that is not empty."""
-    rows = ((number, ["" if cell is None else str(cell) for cell in row])
+    rows = ((number, [_cell_text(cell) for cell in row])
             for number, row in enumerate(sheet.iter_rows(values_only=True), 1))
     return [(number, row) for number, row in rows if any(map(str.strip, row))]
+
+
+def _cell_text(cell: Any) -> str:
+    """Excel writes what XML can not hold, the end of a Windows line among it, as _x000D_."""
+    from openpyxl.utils.escape import unescape
+    text = "" if cell is None else str(cell)
+    return whole_text(unescape(text).replace("\r\n", "\n")) if "_x" in text else text
+
+
+def whole_text(text: str) -> str:
+    """text with every half of a surrogate pair (JSON can name one alone) as U+FFFD: UTF-8 has no place for it."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _table(path: Path, columns: tuple[str, ...], records: list[Record], unusable: list[Unusable],

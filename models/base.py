@@ -11,12 +11,13 @@ SAMPLE_BYTES = 1 << 20
 
 
 def check_base(folder: Path) -> None:
-    """Raise UserError unless folder holds config.json, weights as safetensors and a tokenizer."""
+    """Raise UserError unless folder holds a config.json that names a family, weights as safetensors and a tokenizer."""
     if not folder.is_dir():
         raise UserError(f"The base model folder {folder} does not exist; give the folder of a Hugging Face model, "
                         "or \"demo\" for the embedded one.")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no config.json, so it is no Hugging Face model folder.")
+    family(folder)
     if not weight_files(folder):
         pickles = sorted(p.name for p in folder.glob("pytorch_model*.bin"))
         found = f"it holds {pickles[0]}, which can run code when opened" if pickles else "none is there"
@@ -26,10 +27,17 @@ def check_base(folder: Path) -> None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder, in order. Raises UserError if one that the index names is missing."""
+    """The safetensors files of a model folder, in order.
+
+    Raises UserError if its index is damaged, or names a file that is missing.
+    """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(runs.read_json(index).get("weight_map", {}).values()))
+        values = runs.read_json(index)
+        placed = values.get("weight_map") if isinstance(values, dict) else None
+        if not isinstance(placed, dict) or not all(isinstance(name, str) for name in placed.values()):
+            raise UserError(f"{index} does not say which file holds which tensor; download the model again.")
+        names = sorted(set(placed.values()))
         for name in names:
             if not (folder / name).is_file():
                 raise UserError(f"{folder} lacks {name}, which its index names; download the model again.")

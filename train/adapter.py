@@ -10,6 +10,7 @@ from typing import Any
 import peft
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from models import runs
@@ -17,6 +18,10 @@ from models.base import family, fingerprint
 from models.errors import UserError
 from train.config import TrainConfig
 
+# what the libraries raise over a folder that is damaged, by the file and the damage
+DAMAGED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+           SafetensorError, StrictDataclassError)
+MAX_REASON = 200                # characters
 NOT_LANGUAGE = r".*(vision|audio|multi_modal_projector).*"
 BASE_FILE = "base.json"
 
@@ -45,7 +50,7 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def load_base(folder: Path, machine: Machine, load_4bit: bool) -> Any:
-    """The causal language model in folder, frozen. Raises UserError if its weights are not whole.
+    """The causal language model in folder, frozen. Raises UserError if its config or weights are not whole.
 
     float32 on a CPU, bfloat16 on a GPU that has it; as NF4 with double quantization if load_4bit.
     """
@@ -61,9 +66,8 @@ def load_base(folder: Path, machine: Machine, load_4bit: bool) -> Any:
             bnb_4bit_compute_dtype=compute)
     try:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"The base model in {folder} can not be loaded ({reason}); get it again.") from error
+    except DAMAGED as error:
+        raise UserError(f"The base model in {folder} can not be loaded ({_reason(error)}); get it again.") from error
     missing = sorted(map(str, info["missing_keys"]))
     if missing:
         raise UserError(f"The base model in {folder} lacks {len(missing)} of its tensors ({missing[0]}, ...); "
@@ -86,9 +90,13 @@ def load_tokenizer(folder: Path) -> Any:
     """The transformers tokenizer in folder. Raises UserError if it can not be read."""
     try:
         return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"The tokenizer in {folder} can not be read ({reason}).") from error
+    except DAMAGED as error:
+        raise UserError(f"The tokenizer in {folder} can not be read ({_reason(error)}); get it again.") from error
+
+
+def _reason(error: Exception) -> str:
+    """The error's text on one line."""
+    return " ".join(str(error).split())[:MAX_REASON].rstrip(".:") or type(error).__name__
 
 
 def add_lora(model: Any, config: TrainConfig) -> Any:

@@ -65,6 +65,10 @@ class TrainConfig:
         """Optimizer steps of one pass over this many samples."""
         return math.ceil(math.ceil(samples / self.batch) / self.accumulate)
 
+    def warmup_steps(self, steps: int) -> int:
+        """Steps of a run of this many at whose start the rate still grows from 0; the last step always learns."""
+        return min(math.ceil(self.warmup * steps), steps - 1)
+
     def eval_steps(self, samples: int) -> frozenset[int]:
         """The steps after which the validation loss is measured; the last step is always one."""
         last = self.steps(samples)

@@ -169,7 +169,7 @@ def arguments(config: TrainConfig, machine: Machine, steps: int, folder: Path) -
         output_dir=str(folder), max_steps=steps, seed=config.seed, report_to="none", disable_tqdm=True,
         per_device_train_batch_size=config.batch, gradient_accumulation_steps=config.accumulate,
         per_device_eval_batch_size=config.batch, learning_rate=config.lr, lr_scheduler_type=SCHEDULES[config.schedule],
-        warmup_steps=math.ceil(config.warmup * steps), weight_decay=config.weight_decay, max_grad_norm=config.clip,
+        warmup_steps=config.warmup_steps(steps), weight_decay=config.weight_decay, max_grad_norm=config.clip,
         use_cpu=machine.device == "cpu", bf16=machine.is_bfloat16, eval_strategy="no", save_strategy="no",
         eval_on_start=True, logging_steps=1, logging_nan_inf_filter=False, remove_unused_columns=False,
         include_num_input_tokens_seen="non_padding", dataloader_pin_memory=machine.device != "cpu")

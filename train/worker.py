@@ -20,12 +20,13 @@ from models.job import Job
 from models.library import find_base
 from train.config import TrainConfig
 
-if TYPE_CHECKING:                   # torch and transformers are imported after go_offline()
+if TYPE_CHECKING:                   # torch and transformers are imported after set_up_libraries()
     from train.adapter import Machine
     from train.loop import Outcome
     from train.samples import Sample
 
 SHOWN_ROWS = 20
+KEPT_KERNELS = "64"             # oneDNN's 1,024 take 0.7 GB more after 100 steps: every batch has shapes of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ def work(job: Job) -> None:
 
     Raises UserError for whatever the user can mend: rows, base model, settings, disk.
     """
-    go_offline()
+    set_up_libraries()
     config = knobs.from_json(TrainConfig, runs.read_json(job.folder / runs.CONFIG))
     base = find_base(config.base)
     job.event("phase", text="Reading the rows", done=0, of=4)
@@ -67,10 +68,11 @@ def work(job: Job) -> None:
         "is_stopped": job.is_stop_asked()})
 
 
-def go_offline() -> None:
-    """Nothing leaves this machine, and the libraries talk of errors only: decided before they are imported."""
+def set_up_libraries() -> None:
+    """Keep them on this machine, silent but for errors, and small; they read this when they are imported."""
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1",
                       TOKENIZERS_PARALLELISM="false", TRANSFORMERS_VERBOSITY="error")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_KERNELS)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)       # between these libraries, not for the user
 

@@ -76,6 +76,15 @@ def test_what_peft_can_do_and_we_can_not_is_refused_by_name(tmp_path: Path, gemm
     (dict(fan_in_fan_out=True), "fan_in_fan_out"),
     (dict(r=8), "ranks 4 and 4.*says 8"),
     (dict(r=None), "names no rank"),
+    (dict(r=0), "names no rank"),
+    (dict(r=True), "names no rank"),
+    (dict(lora_alpha=float("nan")), "no lora_alpha"),
+    (dict(lora_alpha=10 ** 400), "no lora_alpha"),
+    (dict(rank_pattern=["q_proj"]), "rank_pattern in .*adapter_config.json is no table of patterns"),
+    (dict(alpha_pattern={"q_proj(": 3}), r"alpha_pattern in .* holds 'q_proj\(', which is no regular expression"),
+    (dict(alpha_pattern={"(?i)q_proj": 3}), "which is no regular expression"),
+    (dict(alpha_pattern={"a{99999999999}": 3}), "which is no regular expression"),
+    (dict(alpha_pattern={"q_proj": "8"}), "has '8' for 'q_proj', which is no number"),
 ])
 def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, gemma3: Path, adapter: Path, change: dict, text: str):
     folder = shutil.copytree(adapter, tmp_path / "a")
@@ -83,6 +92,14 @@ def test_a_config_that_does_not_fit_is_refused(tmp_path: Path, gemma3: Path, ada
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UserError, match=text):
         MergedModel(gemma3, folder, "x")
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3"])
+def test_a_config_that_is_no_table_is_refused(tmp_path: Path, adapter: Path, text: str):
+    folder = shutil.copytree(adapter, tmp_path / "a")
+    (folder / "adapter_config.json").write_text(text)
+    with pytest.raises(UserError, match="adapter_config.json holds no settings by name; it is damaged"):
+        Adapter(folder)
 
 
 @pytest.mark.parametrize(("keep", "add", "text"), [

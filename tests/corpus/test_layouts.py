@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ def test_a_row_that_can_not_be_used_is_returned_with_its_reason(row: dict, reaso
 
 @pytest.mark.parametrize("messages, reason", [
     ("no json", "messages is not JSON"),
+    ("[" * 100_000, "messages is not JSON"),
     ([], "messages is empty"),
     (["hi"], "messages is not a list of {role, content}"),
     (MESSAGES[:-1], "must hold a user's message and end with the assistant's answer"),
@@ -105,9 +107,33 @@ def test_examples_survive_their_file(tmp_path: Path):
     assert left == {"file": "a.csv", "line": 9, "reason": "answer is empty"}
 
 
+def test_half_a_surrogate_becomes_a_letter_that_can_be_written(tmp_path: Path):
+    (tmp_path / "a.jsonl").write_text(r'{"prompt": "\ud83d\ude00 \ud83d", "completion": "\ude00 c"}')
+    (tmp_path / "b.jsonl").write_text(json.dumps({"messages": turns("\ud83d", "c")}))
+    examples = load([str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")]).examples
+    assert [example.messages for example in examples] == [
+        turns("\U0001f600 \ufffd", "\ufffd c"), turns("\ufffd", "c")]
+    write_examples(tmp_path / "held.jsonl", examples)
+    assert read_examples(tmp_path / "held.jsonl") == list(examples)
+
+
+def test_a_file_whose_name_is_not_utf_8_keeps_its_name(tmp_path: Path):
+    name = os.fsdecode(b"caf\xe9.csv")
+    examples = [Example(file=name, line=2, messages=turns("q\U0001f600", "a"))]
+    write_examples(tmp_path / "held.jsonl", examples)
+    assert read_examples(tmp_path / "held.jsonl") == examples
+
+
 def test_real_dialogues_all_load(shared_data: Path):
     loaded = load([str(shared_data / "mts-dialog" / "train.csv")])
     assert len(loaded.examples) == 1201 and not loaded.unusable
     assert len({example.section for example in loaded.examples}) == 20
     assert len(load([str(shared_data / "chatdoctor" / "chatdoctor5k.json")]).examples) == 5452
     assert len(load([str(shared_data / "medquad" / "medquad_train.jsonl")]).examples) == 9000
+
+
+def test_line_ends_are_those_that_a_chat_has(tmp_path: Path):
+    """MTS-Dialog's training rows end their lines with CR LF; nobody types that, and it costs a token a line."""
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"question": "a\\r\\nb", "answer": "c\\r\\nd"}\n', encoding="utf-8")
+    assert [turn["content"] for turn in load([str(file)]).examples[0].messages] == ["a\nb", "c\nd"]

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import openpyxl
@@ -43,6 +45,9 @@ def as_excel(path: Path, sheets: dict[str, list[list]]) -> Path:
     ("f.jsonl", "\n".join(map(json.dumps, ROWS)), [1, 2]),
     ("g.json", json.dumps(ROWS, indent=1), [2, 6]),
     ("h.json", "\n".join(map(json.dumps, ROWS)), [1, 2]),
+    ("blank.csv", "  \n ,\n" + as_csv(","), [4, 6]),
+    ("wide.csv", as_csv(",").replace("\r\n", ",,\r\n") + ",,,\r\n", [2, 4]),
+    ("typed.csv", as_csv(",").replace(",\"", ", \"").replace(",L", ", L"), [2, 4]),
 ])
 def test_every_format_gives_the_same_rows_and_their_lines(tmp_path: Path, name: str, content: str, lines: list[int]):
     path = tmp_path / name
@@ -56,9 +61,23 @@ def test_every_format_gives_the_same_rows_and_their_lines(tmp_path: Path, name: 
 
 def test_excel_gives_text_and_row_numbers(tmp_path: Path):
     rows = [["question", "answer"], [], ["How many?", 12], [None, True]]
-    table = read_table(as_excel(tmp_path / "a.xlsx", {"Rows": rows, "Empty": []}))
+    as_excel(tmp_path / "a.xlsx", {"Rows": rows, "Empty": []}).rename(tmp_path / "a.table")
+    table = read_table(tmp_path / "a.table")
     assert [(r.line, r.fields) for r in table.records] == [
         (3, {"question": "How many?", "answer": "12"}), (4, {"question": "", "answer": "True"})]
+
+
+def test_line_ends_that_excel_wrote_as_codes_are_line_ends(tmp_path: Path):
+    rows = [["question", "answer"], ["a_x000D_\nb", "_x005F_x000D_ and _x0009_."], ["half _xD83D_", 1.5]]
+    assert [record.fields for record in read_table(as_excel(tmp_path / "a.xlsx", {"Rows": rows})).records] == [
+        {"question": "a\nb", "answer": "_x000D_ and \t."}, {"question": "half \ufffd", "answer": "1.5"}]
+
+
+def test_a_quote_within_a_text_is_a_letter(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text('question,answer\nWhy?, "Yes" is no answer\nHow?, 5" wide\n', encoding="utf-8")
+    answers = [record.fields["answer"].strip() for record in read_table(path).records]
+    assert answers == ['"Yes" is no answer', '5" wide']
 
 
 @pytest.mark.parametrize("encoding, note", [
@@ -80,7 +99,9 @@ def test_whatever_a_csv_writer_wrote_comes_back(tmp_path_factory: pytest.TempPat
     path = tmp_path_factory.getbasetemp() / "any.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=separator).writerows([("prompt", "completion"), *rows])
-    assert [tuple(record.fields.values()) for record in read_table(path).records] == rows
+    read = [tuple(record.fields.values()) for record in read_table(path).records]
+    first, second = ([tuple(text.lstrip(" ") for text in row) for row in one] for one in (read, rows))
+    assert first == second                          # spaces after a separator are nobody's
 
 
 def test_a_field_may_be_longer_than_csvs_own_limit(tmp_path: Path):
@@ -101,6 +122,15 @@ def test_single_bad_rows_are_returned_with_their_line(tmp_path: Path):
     table = read_table(path)
     assert [row.line for row in table.unusable] == [2, 3]
     assert table.unusable[0].reason.startswith("it is not JSON")
+    path.write_text('{"question": "q", "answer": "a"}\n{"question": ' + "[" * 100_000, encoding="utf-8")
+    table = read_table(path)
+    assert [row.line for row in table.unusable] == [2] and "recursion" in table.unusable[0].reason
+
+
+def test_half_a_surrogate_in_json_does_not_get_into_names_and_messages(tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(r'{"a\ud83d": "\ud83d\ude00"}', encoding="utf-8")
+    assert read_table(path).columns == ("a\ufffd",)
 
 
 @pytest.mark.parametrize("name, content, words", [
@@ -116,6 +146,7 @@ def test_single_bad_rows_are_returned_with_their_line(tmp_path: Path):
     ("zip.xlsx", b"PK\x03\x04 and no more", "can not be read as an Excel workbook"),
     ("text.json", b"question\n", "is not JSON"),
     ("half.json", b'[{"question": 1}, {', "not a JSON list"),
+    ("deep.json", b'[{"question": ' + b"[" * 100_000, "not a JSON list: maximum recursion depth"),
     ("comma.json", b'[{"question": 1}\n {}]', "line 2 has no comma"),
     ("whole.json", b'{"a": {"question": 1},\n "b": 2}', "is not a table: line 1"),
     ("numbers.json", b"[1, 2]", "not a JSON object with named fields"),
@@ -138,3 +169,41 @@ def test_missing_files_folders_and_second_sheets_are_named(tmp_path: Path):
         read_table(two)
     with pytest.raises(UserError, match="is empty"):
         read_table(as_excel(tmp_path / "none.xlsx", {"Sheet": []}))
+
+
+def with_part(change: Callable[[bytes], bytes], name: str = "xl/worksheets/sheet1.xml") -> Callable[[Path], None]:
+    """What rewrites one part of a workbook."""
+    def rewrite(path: Path) -> None:
+        with zipfile.ZipFile(path) as book:
+            parts = {part: book.read(part) for part in book.namelist()}
+        with zipfile.ZipFile(path, "w") as book:
+            for part, data in parts.items():
+                book.writestr(part, change(data) if part == name else data)
+    return rewrite
+
+
+def add_empty_chart(path: Path) -> None:
+    book = openpyxl.load_workbook(path)
+    book.create_chartsheet()
+    book.save(path)
+
+
+def spoil_compressed(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as book:
+        at = book.getinfo("xl/worksheets/sheet1.xml").header_offset
+    data[at + 70:at + 100] = bytes(30)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [
+    with_part(lambda data: data[:200]), with_part(lambda data: b""), with_part(lambda data: b"", "xl/styles.xml"),
+    with_part(lambda data: b"<Types/>", "[Content_Types].xml"),                        # as of a renamed .docx
+    with_part(lambda data: data.replace(b"summaryBelow", b"summaryAbove")),
+    add_empty_chart, spoil_compressed,
+], ids=["cut", "empty", "no styles", "a Word file", "unknown attribute", "empty chart", "spoilt"])
+def test_a_damaged_workbook_gets_one_clear_line(tmp_path: Path, damage: Callable[[Path], None]):
+    path = as_excel(tmp_path / "a.xlsx", {"Rows": [["question", "answer"], ["q", "a"]]})
+    damage(path)
+    with pytest.raises(UserError, match=r"a\.xlsx can not be read as an Excel workbook .*or its table as CSV\.$"):
+        read_table(path)

@@ -45,6 +45,21 @@ def test_a_missing_folder_and_a_missing_shard(folder, tmp_path):
         base.check_base(folder)
 
 
+@pytest.mark.parametrize("index", ["[]", "3", "{}", '{"weight_map": []}', '{"weight_map": {"a": 5, "b": "c"}}'])
+def test_an_index_that_is_none_is_named(folder, index):
+    (folder / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(UserError, match="index.json does not say which file holds which tensor"):
+        base.check_base(folder)
+
+
+@pytest.mark.parametrize(("config", "words"), [
+    ("[]", "does not describe a model"), ("null", "does not describe a model"), ('{"model_type": 3}', "no model_type")])
+def test_a_config_that_is_none_is_named(folder, config, words):
+    (folder / "config.json").write_text(config)
+    with pytest.raises(UserError, match=words):
+        base.check_base(folder)
+
+
 def test_no_model_type(folder):
     (folder / "config.json").write_text("{}")
     with pytest.raises(UserError, match="names no model_type"):

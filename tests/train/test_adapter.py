@@ -170,6 +170,26 @@ def test_a_base_that_is_not_whole_is_refused(tiny_base: Path, tmp_path: Path):
         adapter.load_base(lacking, CPU, load_4bit=False)
 
 
+@pytest.mark.parametrize("change", [
+    {"hidden_size": "x"}, {"num_attention_heads": 0}, {"layer_types": 5}, {"pad_token_id": 9000}, {"vocab_size": 0}])
+def test_a_config_that_makes_no_sense_is_said(tiny_base: Path, tmp_path: Path, change: dict):
+    shutil.copytree(tiny_base, tmp_path / "odd")
+    config = runs.read_json(tiny_base / "config.json")
+    runs.write_json(tmp_path / "odd" / "config.json", {**config, **change})
+    with pytest.raises(UserError, match=r"The base model in .*odd can not be loaded \(.+\); get it again\.") as error:
+        adapter.load_base(tmp_path / "odd", CPU, load_4bit=False)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("text", ["[]", "null", "3", "[" * 100_000, "{"], ids=lambda text: text[:4])
+def test_a_damaged_tokenizer_is_said(tiny_base: Path, tmp_path: Path, name: str, text: str):
+    shutil.copytree(tiny_base, tmp_path / "odd")
+    (tmp_path / "odd" / name).write_text(text)
+    with pytest.raises(UserError, match=r"The tokenizer in .*odd can not be read \(.+\); get it again\."):
+        adapter.load_tokenizer(tmp_path / "odd")
+
+
 def test_a_model_without_the_projections_and_a_broken_tokenizer_are_refused(tiny_base: Path, tmp_path: Path):
     other = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=8))
     with pytest.raises(UserError, match="none of the projections q_proj, k_proj"):

@@ -59,6 +59,12 @@ def test_an_unknown_recipe_lists_the_known_ones(name: str):
         load_recipe(name)
 
 
+@given(steps=st.integers(1, 1000), warmup=st.floats(0, 0.5))
+def test_the_last_step_is_never_one_that_warms_up(steps: int, warmup: float):
+    assert 0 <= TrainConfig(warmup=warmup).warmup_steps(steps) < steps
+    assert steps < 2 or TrainConfig(warmup=0.05).warmup_steps(steps) == -(-steps // 20)
+
+
 @given(samples=st.integers(1, 500), batch=st.integers(1, 20), accumulate=st.integers(1, 5),
        epochs=st.floats(0.01, 20), evals=st.integers(1, 30))
 def test_the_last_step_is_always_evaluated(samples: int, batch: int, accumulate: int, epochs: float, evals: int):

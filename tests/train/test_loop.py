@@ -100,6 +100,14 @@ def test_a_stop_during_the_first_evaluation_leaves_no_adapter(tmp_path: Path, ti
     assert not (tmp_path / runs.ADAPTER).exists()
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+def test_a_run_of_one_step_learns(tmp_path: Path, tiny_base: Path, samples: list[Sample], schedule: str):
+    outcome = run(tmp_path, tiny_base, (samples[:8], samples[8:]), max_steps=1, warmup=0.05, schedule=schedule)
+    [step] = events(tmp_path, "step")
+    assert step["lr"] == 0.01 and outcome.best_val_loss != outcome.base_val_loss
+    assert all(tensor.abs().max() > 0 for name, tensor in weights(tmp_path).items() if "lora_B" in name)
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_is_an_error_with_its_likely_reason(bad: float):
     outputs = SimpleNamespace(logits=torch.tensor([[0.0, bad, 1.0]]))

@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +52,27 @@ def test_a_run_leaves_everything_it_promises_twice_the_same(start, tiny_base: Pa
     again = train_here(tmp_path / "again", base=str(tiny_base), data=[str(rows)], **SHORT)
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (again / runs.ADAPTER / name).read_bytes() == (folder / runs.ADAPTER / name).read_bytes()
+
+
+MANY_SHAPES = """
+from train.worker import set_up_libraries
+set_up_libraries()
+import torch
+weight = torch.ones(4, 8).to_mkldnn()
+for _ in range(2):
+    for n in range(1, 101):
+        torch.nn.functional.linear(torch.ones(n, 8).to_mkldnn(), weight)
+"""
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch comes without oneDNN")
+def test_onednn_does_not_keep_a_kernel_for_every_shape():
+    environment = {**os.environ, "ONEDNN_VERBOSE": "profile_create", "OMP_NUM_THREADS": "1"}
+    environment.pop("ONEDNN_PRIMITIVE_CACHE_CAPACITY", None)
+    child = subprocess.run([sys.executable, "-c", MANY_SHAPES], cwd=runs.ROOT, env=environment, check=True, text=True,
+                           capture_output=True)
+    built = [line for line in child.stdout.splitlines() if "create:cache_miss" in line and "inner_product" in line]
+    assert len(built) == 200                        # 100 if those of the first round were still there
 
 
 def test_a_stop_request_ends_the_process_within_one_step(start, tiny_base: Path, rows: Path):
