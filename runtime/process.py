@@ -38,11 +38,12 @@ class WorkerProcess:
     def __init__(self, idle_s: float = 0.0):
         """idle_s: end it after so many seconds without a request; 0: never."""
         environment = {**NATIVE, **os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"}
-        flags: dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {}  # no console window
+        # A Ctrl-C in the terminal is for the parent, which stops the answer: no console there, a group of its own here.
+        # Not a session of its own: Linux would give all its threads together the share of one program.
+        apart: dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {"process_group": 0}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "runtime.worker"], env=environment, cwd=runs.ROOT, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, **flags)    # a Ctrl-C in the terminal is for the parent, which stops the answer
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **apart)
         self.pid = self._process.pid
         self.threads = 0                        # that compute now, as the worker last said
         self.is_ending = False                  # it has been told to; it takes no request any more

@@ -75,6 +75,8 @@ class Service:
         known = tuned_threads(self._fingerprint) if least > 1 else least
         self.threads = self._config.threads or known or least
         self._watch = None if self._config.threads else Watch(self.threads)
+        if self._watch:
+            self._watch.threads(time.monotonic())               # from here on it knows what others do
         self._tuning: Iterator[None] | None = None
         if not self._config.threads and not known and not offers_embeddings(self.model.header):
             self._tuning = self._tune()
