@@ -85,8 +85,8 @@ def pins(name: str) -> dict[str, str]:
 
 def read_mark(name: str) -> dict:
     """The completion mark of a part of the set-up, {} where there is none."""
-    with contextlib.suppress(OSError, ValueError):
-        return json.loads((VENV / f"galen-{name}.json").read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError, TypeError):  # TypeError: JSON, but no object
+        return {**json.loads((VENV / f"galen-{name}.json").read_text(encoding="utf-8"))}
     return {}
 
 

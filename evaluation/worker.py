@@ -4,7 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
-from evaluation.compare import Engine, gguf_engine, reference_engine, score
+from evaluation.compare import Engine, Score, gguf_engine, reference_engine, score
 from evaluation.config import CompareConfig
 from models import job, knobs, runs
 from models.base import weight_files
@@ -13,24 +13,62 @@ from models.job import Job
 from runtime.config import LoadConfig
 
 
+class Stopped(Exception):
+    """The person asked the job to stop."""
+
+
 def work(running: Job) -> None:
-    """Score each model in turn, one in memory at a time; result.json holds a list of Scores."""
+    """Score each model in turn, one in memory at a time; result.json holds a list of Scores.
+
+    Returns early, without a result, once the job is asked to stop.
+    """
+    try:
+        scores = _scores(running)
+    except Stopped:
+        return
+    runs.write_json(running.folder / runs.RESULT, [dataclasses.asdict(s) for s in scores])
+
+
+def _scores(running: Job) -> list[Score]:
     config = knobs.from_json(CompareConfig, runs.read_json(running.folder / runs.CONFIG))
     rows = read_rows(Path(config.rows))
     base, adapter = Path(config.base), Path(config.adapter) if config.adapter else None
     scores = []
     for name, folder in [("base", None), *([("tuned", adapter)] if adapter else [])]:
-        running.event("phase", text=f"Measuring {name} on {len(rows)} held-out rows")
+        _begin(name, len(rows), running)
         engine, size = _reference(base, folder, config.threads)
-        scores.append(score(name, engine, rows, size, config.max_tokens))
+        scores.append(score(name, _stoppable(engine, running), rows, size, config.max_tokens))
     for path in map(Path, config.ggufs):
         name = "tuned " + path.stem.rpartition("-")[2]
-        running.event("phase", text=f"Measuring {name} on {len(rows)} held-out rows")
+        _begin(name, len(rows), running)
         from runtime.probe import Probe
         model = Probe(path, LoadConfig(threads=config.threads))
-        scores.append(score(name, gguf_engine(model), rows, path.stat().st_size, config.max_tokens))
+        engine = _stoppable(gguf_engine(model), running)
+        scores.append(score(name, engine, rows, path.stat().st_size, config.max_tokens))
         model.close()
-    runs.write_json(running.folder / runs.RESULT, [dataclasses.asdict(s) for s in scores])
+    return scores
+
+
+def _begin(name: str, rows: int, running: Job) -> None:
+    """Say what comes next, unless the job is to stop: loading a model takes its time."""
+    if running.is_stop_asked():
+        raise Stopped
+    running.event("phase", text=f"Measuring {name} on {rows} held-out rows")
+
+
+def _stoppable(engine: Engine, running: Job) -> Engine:
+    """engine, which raises Stopped at its next call once the job is to stop: within one row."""
+    def logprobs(ids: list[int], start: int) -> list[float]:
+        if running.is_stop_asked():
+            raise Stopped
+        return engine.logprobs(ids, start)
+
+    def generate(ids: list[int], most: int) -> tuple[list[int], str]:
+        if running.is_stop_asked():
+            raise Stopped
+        return engine.generate(ids, most)
+
+    return dataclasses.replace(engine, logprobs=logprobs, generate=generate)
 
 
 def read_rows(path: Path) -> list[list[dict[str, str]]]:

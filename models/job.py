@@ -1,6 +1,5 @@
 """A job's own side of its run folder: events, heartbeat, stop file, and how it ends."""
 
-import json
 import os
 import sys
 import threading
@@ -22,13 +21,13 @@ class Job:
     def __init__(self, folder: Path):
         self.folder = folder
         self._lock = threading.Lock()
-        self._events = (folder / runs.EVENTS).open("a", encoding="utf-8")
+        self._events = (folder / runs.EVENTS).open("ab")
 
     def event(self, kind: str, **values: Any) -> None:
         """Append one line {"t": seconds since 1970, "kind": kind, **values} and flush it."""
-        line = json.dumps({"t": round(time.time(), 3), "kind": kind, **values}, ensure_ascii=False)
+        line = runs.json_bytes({"t": round(time.time(), 3), "kind": kind, **values})
         with self._lock:
-            self._events.write(line + "\n")
+            self._events.write(line + b"\n")
             self._events.flush()
 
     def is_stop_asked(self) -> bool:

@@ -1,6 +1,6 @@
 """What lies on disk: the embedded model, the user's GGUFs, and those that exports left in run folders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models import runs
@@ -41,17 +41,31 @@ def chat_models() -> list[LocalModel]:
             listed.append(_local_model(path, header))
     names = [model.name for model in listed]
     return [model if names.count(model.name) == 1 else
-            LocalModel(name=str(model.path), title=f"{model.title} ({model.path.parent.name})",
-                       path=model.path, notice=model.notice) for model in listed]
+            replace(model, name=str(model.path), title=f"{model.title} ({_place(model.path)})") for model in listed]
 
 
 def gguf_files() -> list[Path]:
     """The GGUFs of the embedded model, the models folder, and each run's export, newest first within each."""
     home = runs.home()
     found = [*runs.DEMO_BASE.glob("*.gguf")]
-    for pattern in ("*.gguf", f"runs/*/{runs.EXPORT}/*.gguf", "runs/*/*.gguf", "exports/*/*.gguf"):
-        found += sorted(home.glob(pattern), key=lambda p: p.stat().st_mtime, reverse=True)
+    for pattern in ("*.gguf", f"runs/*/{runs.EXPORT}/*.gguf", f"runs/*/*/{runs.EXPORT}/*.gguf", "runs/*/*.gguf",
+                    "exports/*/*.gguf"):
+        here = [path for path in home.glob(pattern) if path.is_file()]      # a link may lead nowhere
+        found += sorted(here, key=_changed, reverse=True)
     return [path for path in found if not path.name.endswith(".failed.gguf")]
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0              # deleted a moment ago
+
+
+def _place(path: Path) -> str:
+    """The folder of a model in the user's folder, in the words that tell it from others."""
+    folder = path.parent.relative_to(runs.home()) if runs.home() in path.parents else path.parent
+    return " / ".join(part for part in folder.parts if part not in ("runs", runs.EXPORT)) or folder.name
 
 
 def find_model(name: str) -> Path:

@@ -57,6 +57,8 @@ def new_run(name: str, at: str = "") -> Path:
             return path
         except FileExistsError:
             continue
+        except OSError as error:
+            raise _not_made(path, error) from error
     raise UserError(f"There are a thousand runs named {stem}-{stamp}; delete some in {home() / 'runs'}.")
 
 
@@ -65,14 +67,18 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"The folder {path} can not be made ({error.strerror}); choose another place.") from error
+        raise _not_made(path, error) from error
+
+
+def _not_made(path: Path, error: OSError) -> UserError:
+    return UserError(f"The folder {path} can not be made ({error.strerror}); choose another place.")
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield path + ".part" to write to; rename it to path on success, remove it on any exception.
 
-    Raises UserError when the disk is full.
+    Raises UserError when the disk is full, or nothing may be written there.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -83,6 +89,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         if is_disk_full(error):
             raise UserError(f"The disk is full: {path.name} could not be written to {path.parent}. "
                             "Free some space and try again.") from error
+        if error.filename == str(part):         # not some file that was read meanwhile
+            raise UserError(f"{path.name} could not be written to {path.parent} ({error.strerror}); choose another "
+                            "place.") from error
         raise
     except BaseException:
         part.unlink(missing_ok=True)
@@ -98,7 +107,12 @@ def is_disk_full(error: OSError) -> bool:
 def write_json(path: Path, value: Any) -> None:
     """Write value as indented JSON; the file appears whole or not at all."""
     with whole_file(path) as part:
-        part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_bytes(json_bytes(value, indent=1) + b"\n")
+
+
+def json_bytes(value: Any, indent: int | None = None) -> bytes:
+    """value as UTF-8 JSON. What is no Unicode (a file name in another encoding) is escaped, and read back the same."""
+    return json.dumps(value, indent=indent, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
 def read_json(path: Path) -> Any:
@@ -107,7 +121,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing; is {path.parent} the right folder?") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path} can not be read as JSON ({error}).") from error
 
 

@@ -35,6 +35,8 @@ ENVIRONMENT = {                 # gradio and huggingface_hub read these while th
 def create_app(chat: Chat) -> "FastAPI":
     """The server over the given actions: /health, and the page at /. Sets the process's environment for gradio."""
     os.environ.update(ENVIRONMENT, GRADIO_TEMP_DIR=str(upload_folder()))
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]            # this process asks this machine only; gradio would want a package for SOCKS
     # only now: these imports read the environment
     import gradio as gr
     from fastapi import FastAPI
@@ -82,7 +84,11 @@ def serve(session: Session, host: str = "127.0.0.1", port: int | None = None, op
         raise UserError(f"The address is {host!r}; Galen serves this computer only, on 127.0.0.1.")
     home = runs.home()
     runs.make_folder(home)
-    held = instance.claim(home)
+    try:
+        held = instance.claim(home)
+    except OSError as error:
+        raise UserError(f"Galen can not write to its folder {home} ({error.strerror}); make it writable, or set "
+                        "GALEN_HOME to another folder.") from error
     if held is None:
         _show_running(home, open_browser)
         return
@@ -107,7 +113,16 @@ def _show_running(home: Path, open_browser: bool) -> None:
                         "to another folder.")
     print(f"Galen already runs at {url}", flush=True)
     if open_browser:
-        webbrowser.open(url)
+        opening = _open_browser(url)
+        while opening.is_alive():       # a browser in this terminal is used until it ends
+            opening.join(0.2)
+
+
+def _open_browser(url: str) -> threading.Thread:
+    """Open url without waiting: some browsers come back only when they are closed."""
+    thread = threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True)
+    thread.start()
+    return thread
 
 
 def _run(chat: Chat, listener: socket.socket, held: instance.Instance, open_browser: bool) -> None:
@@ -133,7 +148,7 @@ def _run(chat: Chat, listener: socket.socket, held: instance.Instance, open_brow
             held.publish(url)
             print(f"Galen runs at {url} (Ctrl-C ends it)", flush=True)
             if open_browser:
-                webbrowser.open(url)
+                _open_browser(url)
         while thread.is_alive():
             thread.join(0.2)                    # short, so that Windows sees Ctrl-C
     finally:
@@ -145,6 +160,8 @@ def _run(chat: Chat, listener: socket.socket, held: instance.Instance, open_brow
 
 def listen(port: int) -> socket.socket:
     """A listening socket on 127.0.0.1; port 0: the first free one from 7860 up. UserError if none can be had."""
+    if not 0 <= port < 1 << 16:
+        raise UserError(f"The port is {port}; use 1 to 65535, or leave it out.")
     for one in [port] if port else range(FIRST_PORT, LAST_PORT + 1):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if sys.platform != "win32":             # there it would allow two listeners on one port

@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import shlex
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,6 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("model", metavar="MODEL", help="a listed model, a GGUF, a run folder, or \"demo\"")
     one.add_argument("-p", "--prompt", default="", help="ask once and end")
     one.add_argument("--system", default="", help="a system prompt")
+    one.add_argument("--context", type=int, default=0, metavar="TOKENS",
+                     help="the longest conversation; longer ones take more memory (default: chosen)")
     one.add_argument("--temperature", type=float, default=None)
     one.add_argument("--max-tokens", type=int, default=None)
     one.add_argument("--seed", type=int, default=None)
@@ -118,14 +122,17 @@ def run_train(options: argparse.Namespace) -> int:
     config = train.train_config(options.recipe, base=options.base, data=options.data, evaluation=options.eval,
                                 assignments=options.set)
     folder, process = train.start(config, options.at)
-    print(f"Run folder: {folder}", file=sys.stderr)
-    _follow(folder, process)
+    _follow(folder, process, f"Run folder: {folder}")
     result = runs.read_json(folder / runs.RESULT)
+    has_adapter = (folder / runs.ADAPTER).is_dir()
     if options.json:
         print(json.dumps({"run": str(folder), **result}))
+    elif has_adapter:
+        print(f"The adapter is in {folder / runs.ADAPTER}. "
+              f"Next: python launcher.py export {_quoted(folder)} --type Q8_0")
     else:
-        print(f"The adapter is in {folder / runs.ADAPTER}. Next: python launcher.py export {folder} --type Q8_0")
-    return 0
+        print("Nothing had been learned yet, so there is no adapter.", file=sys.stderr)
+    return 0 if has_adapter else 130
 
 
 def run_export(options: argparse.Namespace) -> int:
@@ -135,6 +142,9 @@ def run_export(options: argparse.Namespace) -> int:
                                   name=options.name)
     folder, process = export.start(config)
     _follow(folder, process)
+    if not (folder / runs.RESULT).exists():
+        print("No file was written.", file=sys.stderr)
+        return 130
     result = runs.read_json(folder / runs.RESULT)
     out = Path(result["folder"])
     report = runs.read_json(out / runs.REPORT)
@@ -152,7 +162,8 @@ def run_chat(options: argparse.Namespace) -> int:
     from ui import talk
     values = {name: getattr(options, name) for name in ("temperature", "max_tokens", "seed")
               if getattr(options, name) is not None}
-    return talk.talk(library.find_model(options.model), options.prompt, options.system, values)
+    return talk.talk(library.find_model(options.model), options.prompt, options.system,
+                     {"ctx_tokens": options.context}, values)
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -160,7 +171,11 @@ def run_demo(options: argparse.Namespace) -> int:
     from ui import terminal
     from ui.actions import demo
     progress = terminal.Progress()
-    result = demo.run(progress.follow, progress.line)
+    try:
+        result = demo.run(progress.follow, progress.line)
+    except KeyboardInterrupt:
+        progress.line("Stopped, as asked.")
+        return 130
     if options.json:
         print(json.dumps(demo.as_json(result)))
     else:
@@ -179,11 +194,18 @@ def list_models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(folder: Path, process: Any) -> None:
-    """Show a job's events. Ctrl-C once asks the job to stop; it then ends within one step."""
+def _quoted(path: Path) -> str:
+    """path as a shell of this system takes it for one word."""
+    return subprocess.list2cmdline([str(path)]) if sys.platform == "win32" else shlex.quote(str(path))
+
+
+def _follow(folder: Path, process: Any, first: str = "") -> None:
+    """Show first and a job's events. Ctrl-C once asks the job to stop; it then ends within one step."""
     from ui import jobs, terminal
     progress = terminal.Progress()
     try:
+        if first:
+            progress.line(first)
         progress.follow(jobs.follow(folder, process))
     except KeyboardInterrupt:
         progress.line("Stopping ...")

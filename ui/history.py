@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import shutil
 import sqlite3
 import threading
 import time
@@ -50,7 +51,10 @@ MIGRATIONS = (
     """,
 )
 
-NOT_OURS = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY)
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+NOT_OURS = (*DAMAGED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_CANTOPEN)
+FULL_BYTES = 1 << 20            # less free than this: what SQLite calls an I/O error is a full disk
 WRITING, WHOLE, STOPPED, CUT, BROKEN = "writing", "whole", "stopped", "cut", "broken"
 
 
@@ -90,17 +94,44 @@ class History:
         runs.make_folder(folder)
         self.path = folder / FILE
         self._lock = threading.RLock()
-        try:
+        with self._told("be opened"):
             os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))     # nobody else's to read
             self._db = sqlite3.connect(self.path, timeout=BUSY_S, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._db.execute("PRAGMA secure_delete = ON")
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise UserError(f"The conversations in {self.path} can not be opened ({error}). "
-                            "Move this file away to start with an empty list.") from error
+            if self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                raise self._problem("be opened", "its pages do not fit together", sqlite3.SQLITE_CORRUPT)
         self._migrate()
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Hold the lock, and turn what the disk did to us into a UserError; our own mistakes rise as they are."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.DatabaseError as error:
+                code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xff      # not set by the wrapper
+                if code not in NOT_OURS:
+                    raise
+                raise self._problem(what, str(error), code) from error
+            except OSError as error:
+                code = sqlite3.SQLITE_FULL if runs.is_disk_full(error) else sqlite3.SQLITE_CANTOPEN
+                raise self._problem(what, error.strerror or str(error), code) from error
+
+    def _problem(self, what: str, why: str, code: int) -> UserError:
+        is_full = code == sqlite3.SQLITE_FULL or (
+            code == sqlite3.SQLITE_IOERR and shutil.disk_usage(self.path.parent).free < FULL_BYTES)
+        if code in DAMAGED:
+            advice = "The file is damaged. Move this file away to start with an empty list."
+        elif is_full:
+            advice = "The disk is full. Free some space and try again."
+        elif code == sqlite3.SQLITE_BUSY:
+            advice = "Another program holds the file; close it and try again."
+        else:
+            advice = "Make the folder writable, or set GALEN_HOME to another one."
+        return UserError(f"The conversations in {self.path} can not {what} ({why}). {advice}")
 
     def _migrate(self) -> None:
         with self._writing() as db:
@@ -115,41 +146,36 @@ class History:
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction that holds the write lock from its start. UserError when the disk does not take it."""
-        with self._lock:
+        with self._told("be saved"):
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xff not in NOT_OURS:
-                    raise
-                raise UserError(f"The conversation could not be saved to {self.path} ({error}). "
-                                "Free some disk space and send the message again.") from error
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
 
     def conversations(self) -> list[Conversation]:
         """All conversations, the one used last first."""
-        with self._lock:
+        with self._told("be read"):
             rows = self._db.execute("SELECT id, title, updated FROM conversation ORDER BY updated DESC, id").fetchall()
         return [Conversation(id=row[0], title=row[1], updated=row[2]) for row in rows]
 
     def list_version(self) -> str:
         """A value that changes whenever conversations() does."""
-        with self._lock:
+        with self._told("be read"):
             count, latest = self._db.execute("SELECT count(*), max(updated) FROM conversation").fetchone()
         return f"{count}-{latest}"
 
     def version(self, conversation: str) -> int:
         """A number that grows with each change of the conversation; -1 when there is none of this id."""
-        with self._lock:
+        with self._told("be read"):
             row = self._db.execute("SELECT version FROM conversation WHERE id = ?", (conversation,)).fetchone()
         return row[0] if row else -1
 
     def thread(self, conversation: str) -> list[Message]:
         """The turns from the first on, each with the newest version of what followed it. [] for an unknown id."""
-        with self._lock:
+        with self._told("be read"):
             rows = self._db.execute(f"SELECT parent, {', '.join(FIELDS)} FROM message WHERE conversation = ? "
                                     "ORDER BY id", (conversation,)).fetchall()
         newest = {row[0]: Message(**dict(zip(FIELDS, row[1:], strict=True))) for row in rows}

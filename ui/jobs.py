@@ -16,6 +16,7 @@ from models.errors import UserError
 
 FINAL = ("done", "stopped", "error")
 POLL_S = 0.1
+STOP_WAIT_S = 30.0              # how long a job that is to stop may take, before it is ended
 DEAD_AFTER_S = 10.0             # a heartbeat older than this belongs to a process that is gone or hung
 
 
@@ -65,6 +66,18 @@ def follow(folder: Path, process: subprocess.Popen | None = None) -> Iterator[di
 def stop(folder: Path) -> None:
     """Ask the job to stop; it obeys within one step."""
     (folder / runs.STOP).touch()
+
+
+def end(folder: Path, process: subprocess.Popen) -> None:
+    """Stop a job of ours and wait until its process is gone; one that does not obey, or a second Ctrl-C, ends it."""
+    try:
+        stop(folder)
+        process.wait(STOP_WAIT_S)
+    except (subprocess.TimeoutExpired, OSError):
+        pass                    # it does not obey, or can not be told (a full disk)
+    finally:
+        process.kill()          # nothing, when it has ended
+        process.wait()
 
 
 def is_running(folder: Path, process: subprocess.Popen | None = None) -> bool:

@@ -1,12 +1,13 @@
-"""The peak memory of a process tree, sampled from outside: `python -m ui.memory PID FILE`.
+"""The peak memory of a process tree, sampled from outside: `python -m ui.memory PID`.
 
+It samples until its stdin is closed, then prints the peak in MB.
 Proportional set size where the system has it (Linux), so that shared pages count once; else resident size.
 """
 
 import os
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,22 @@ SAMPLE_S = 0.2
 class PeakMemory:
     """Samples the tree under this process, in a process of its own, between start and stop."""
 
-    def __init__(self, scratch: Path):
-        self._file = scratch
-        self._sampler: subprocess.Popen | None = None
+    def __init__(self) -> None:
+        self._sampler: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Begin to sample."""
-        self._sampler = subprocess.Popen([sys.executable, str(Path(__file__)), str(os.getpid()), str(self._file)],
-                                         stdin=subprocess.DEVNULL)
+        options: dict[str, Any] = {"start_new_session": True}   # a Ctrl-C in the terminal is for the parent
+        if sys.platform == "win32":
+            options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        self._sampler = subprocess.Popen([sys.executable, str(Path(__file__)), str(os.getpid())], text=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
 
     def stop(self) -> float:
-        """End the sampling; returns the peak in MB (10^6 bytes)."""
+        """End the sampling; returns the peak in MB (10^6 bytes), 0.0 if the sampler was killed."""
         assert self._sampler is not None
-        self._sampler.terminate()
-        self._sampler.wait()
-        return float(self._file.read_text(encoding="utf-8"))
+        said, _ = self._sampler.communicate()
+        return float(said or 0.0)
 
 
 def tree_bytes(pid: int, leave_out: int) -> int:
@@ -53,15 +55,19 @@ def tree_bytes(pid: int, leave_out: int) -> int:
     return total
 
 
-def _sample(pid: int, file: Path) -> None:
-    peak = 0
-    while psutil.pid_exists(pid):
+def _sample(pid: int) -> None:
+    ended = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    peak = tree_bytes(pid, os.getpid())
+    while not ended.wait(SAMPLE_S):
         peak = max(peak, tree_bytes(pid, os.getpid()))
-        part = file.with_suffix(".part")
-        part.write_text(f"{peak / 1e6:.1f}", encoding="utf-8")
-        os.replace(part, file)              # the reader may end this process at any moment
-        time.sleep(SAMPLE_S)
+    print(f"{peak / 1e6:.1f}")
 
 
 if __name__ == "__main__":
-    _sample(int(sys.argv[1]), Path(sys.argv[2]))
+    _sample(int(sys.argv[1]))

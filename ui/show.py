@@ -10,11 +10,10 @@ from ui.actions.chat import View
 from ui.actions.model import ModelState
 from ui.history import BROKEN, CUT, STOPPED, WRITING, Conversation, Message
 
-# Code in Markdown: a fence to its end (or the end of the text), or a span of backticks within one paragraph.
-CODE = re.compile(r"^ {0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n(?:.*?^ {0,3}(?P=fence)[`~]*[ \t]*$|.*\Z)"
-                  r"|(?<!`)(?P<ticks>`+)(?!`)(?:(?!\n\s*\n).)*?(?<!`)(?P=ticks)(?!`)", re.MULTILINE | re.DOTALL)
 DIAGRAM = re.compile(r"(`{3,}|~{3,})[ \t]*mermaid\b", re.IGNORECASE)     # drawn by the browser, pictures included
-TAG_START = re.compile(r"<(?=[A-Za-z/!?])")
+# What begins a tag or a picture, in code too: which backticks begin code is for one renderer to say, not for two.
+OPENER = re.compile(r"<(?=[A-Za-z/!?])|!(?=\[)")
+APART = "\u2060"                # word joiner: no width, and no part of any tag; page.js takes it out of what is copied
 DAY_S = 24 * 3600
 REMINDER = "For learning and research. Not a medical device; no substitute for a doctor."
 
@@ -47,21 +46,12 @@ def thread(view: View, model: ModelState) -> list[dict[str, Any]]:
 
 
 def harmless(text: str) -> str:
-    """Markdown in which tags are plain text, pictures are links and diagrams are code; code stays as it is.
+    """Markdown in which tags and pictures are plain text, in code and outside, and diagrams are code.
 
     Gradio's sanitizing keeps pictures, forms and styles, so a hostile answer could draw over the page, and only
     the content policy would keep it from loading things. Both still stand behind this.
     """
-    text = DIAGRAM.sub(r"\1text", text)
-    parts, at = [], 0
-    for code in CODE.finditer(text):
-        parts += [_without_tags(text[at:code.start()]), code.group()]
-        at = code.end()
-    return "".join([*parts, _without_tags(text[at:])])
-
-
-def _without_tags(text: str) -> str:
-    return TAG_START.sub("&lt;", text).replace("![", r"\![")
+    return OPENER.sub(rf"\g<0>{APART}", DIAGRAM.sub(r"\1text", text))
 
 
 def problem_of(turn: Message) -> str:
@@ -125,9 +115,11 @@ def model_facts(model: ModelState) -> str:
 
 
 def notice(model: ModelState) -> str:
-    """The strip under the header: loading, a refused file, or what must be said of the model."""
+    """The strip under the header: loading, a refused file, a silent model, or what must be said of it."""
     if model.loading:
         return f'<p class="loading">{escape(f"Loading {model.loading} … You can write meanwhile.")}</p>'
     if model.problem:
         return f'<p class="problem" role="alert">{escape(model.problem)}</p>'
-    return f'<p class="caution">{escape(model.notice)}</p>' if model.notice else ""
+    lines = [("silent", f"{model.name} does not answer at the moment.")] if model.is_silent else []
+    lines += [("caution", model.notice)] if model.notice else []
+    return "".join(f'<p class="{kind}">{escape(text)}</p>' for kind, text in lines)

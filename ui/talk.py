@@ -7,19 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from models import knobs, library
-from runtime.config import SampleConfig
-from runtime.session import Session, WorkerDied
+from models.errors import UserError
+from runtime.config import LoadConfig, SampleConfig
+from runtime.session import Session
 
 REMINDER = "For learning and research. Not a medical device; no substitute for a doctor."
 
 
-def talk(path: Path, prompt: str, system: str, sampling: dict[str, Any]) -> int:
-    """Answer prompt and return, or hold a conversation until the end of stdin. sampling: SampleConfig values."""
+def talk(path: Path, prompt: str, system: str, loading: dict[str, Any], sampling: dict[str, Any]) -> int:
+    """Answer prompt and return, or hold a conversation until the end of stdin.
+
+    loading, sampling: values of LoadConfig and SampleConfig.
+    """
+    config = knobs.from_json(LoadConfig, loading)
     sample = knobs.from_json(SampleConfig, sampling)
     messages: list[dict[str, str]] = [{"role": "system", "content": system}] if system.strip() else []
     session = Session()
     try:
-        info = session.load(path)
+        info = session.load(path, config)
         for line in (f"{info.name}, {info.description}", library.notice_for(path), REMINDER):
             if line:
                 print(line, file=sys.stderr)
@@ -32,7 +37,7 @@ def talk(path: Path, prompt: str, system: str, sampling: dict[str, Any]) -> int:
             messages.append({"role": "user", "content": question})
             try:
                 messages.append({"role": "assistant", "content": _answer(session, messages, sample)})
-            except WorkerDied as error:
+            except UserError as error:          # the process died, or the message is too long: the talk goes on
                 messages.pop()
                 print(f"\n{error}", file=sys.stderr)
         return 0

@@ -60,7 +60,7 @@ def event_line(event: dict[str, Any]) -> str:
     if kind == "row":
         return f"{event['file']}, line {event['line']}: left out, {event['reason']}"
     if kind == "stopped":
-        return "Stopped, as asked; what was learned so far is kept."
+        return "Stopped, as asked."
     if kind == "phase":
         return event["text"] + (f" ({event['done']} of {event['of']})" if event.get("done") else "")
     return str(event["text"]) if kind == "note" else ""

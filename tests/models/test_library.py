@@ -30,6 +30,20 @@ def test_two_files_of_one_name_can_be_told_apart(galen_home, demo_gguf):
     assert len(set(names)) == 3 and {library.find_model(name) for name in names[1:]} == set(paths)
 
 
+def test_the_demonstrations_models_are_listed_and_told_apart(galen_home, demo_gguf):
+    paths = [galen_home / "runs" / f"demo-{k}" / "train" / runs.EXPORT / "consultations-Q8_0.gguf" for k in (1, 2)]
+    put(demo_gguf, *paths)
+    listed = library.chat_models()[1:]
+    assert {model.path for model in listed} == set(paths)
+    assert sorted(model.title.split("(")[1] for model in listed) == ["demo-1 / train)", "demo-2 / train)"]
+
+
+def test_a_link_that_leads_nowhere_is_left_out(galen_home, demo_gguf):
+    (galen_home / "gone.gguf").symlink_to(galen_home / "nowhere.gguf")
+    (galen_home / "folder.gguf").mkdir()
+    assert [m.name for m in library.chat_models()] == ["demo"]
+
+
 def test_a_model_is_found_by_path_name_and_run(galen_home, demo_gguf):
     path = galen_home / "runs" / "r1" / runs.EXPORT / "r1-Q8_0.gguf"
     put(demo_gguf, path)

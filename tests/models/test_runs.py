@@ -1,9 +1,14 @@
 """Run folders and files that appear whole or not at all."""
 
+import json
+import os
+import sys
+
 import pytest
 
 from models import runs
 from models.errors import UserError
+from models.job import Job
 
 
 def test_two_runs_of_one_second_get_two_folders(galen_home):
@@ -21,6 +26,29 @@ def test_a_folder_that_can_not_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="can not be made"):
         runs.new_run("r", str(tmp_path / "file" / "run"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder in which not even root can write")
+def test_a_folder_in_which_nothing_can_be_written_is_named(galen_home):
+    (galen_home / "runs").symlink_to("/proc/self")
+    with pytest.raises(UserError, match="runs/r-.* can not be made .*choose another place"):
+        runs.new_run("r")
+    with pytest.raises(UserError, match="x.json could not be written to .*; choose another place"):
+        runs.write_json(galen_home / "runs" / "x.json", 1)
+
+
+def test_an_error_of_another_file_is_not_blamed_on_the_place(tmp_path):
+    with pytest.raises(FileNotFoundError), runs.whole_file(tmp_path / "x") as part:
+        part.write_bytes((tmp_path / "none").read_bytes())
+
+
+def test_a_file_name_in_another_encoding_is_kept(tmp_path):
+    value = {"file": os.fsdecode(b"caf\xe9.csv"), "text": "Größe 😀"}
+    runs.write_json(tmp_path / "c.json", value)
+    assert runs.read_json(tmp_path / "c.json") == value and "Größe 😀" in (tmp_path / "c.json").read_text("utf-8")
+    Job(tmp_path).event("row", **value)
+    event = json.loads((tmp_path / runs.EVENTS).read_text("utf-8"))
+    assert event["kind"] == "row" and value.items() <= event.items()
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

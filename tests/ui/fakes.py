@@ -38,7 +38,8 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.info: Loaded | None = None
-        self.pid = None
+        self.pid: int | None = None
+        self.is_stuck = False
         self.asked: list[list[dict[str, Any]]] = []
         self.streams: queue.SimpleQueue[FakeStream] = queue.SimpleQueue()
         self.is_closed = False
@@ -46,6 +47,7 @@ class FakeSession:
     def load(self, path: Path, config: Any = None) -> Loaded:
         if path.name == "broken.gguf":
             raise UserError(f"{path.name} is cut short; copy it again.")
+        self.pid = 1
         self.info = Loaded(path=str(path), name=path.stem, fingerprint="7f3a9c21d0b1e2f3", ctx_tokens=2048,
                            description="Q8_0 · 0.01 GB", can_chat=True)
         return self.info

@@ -23,7 +23,7 @@ def work(running: job.Job) -> None:
         raise ZeroDivisionError("ours")
     if config.end == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    while config.end == "wait" and not running.is_stop_asked():
+    while config.end == "deaf" or (config.end == "wait" and not running.is_stop_asked()):
         time.sleep(0.02)
 
 

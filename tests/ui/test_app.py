@@ -47,6 +47,12 @@ def test_page_is_built_without_torch_or_llama_cpp(tmp_path: Path):
     assert json.loads(made.stdout.splitlines()[-1]) == []
 
 
+def test_a_proxy_in_the_environment_is_none_of_ours(tmp_path: Path):
+    proxies = dict.fromkeys(("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "http_proxy"), "socks5://127.0.0.1:9")
+    subprocess.run([sys.executable, "-c", CREATE, str(tmp_path)], cwd=runs.ROOT, check=True, capture_output=True,
+                   env={**os.environ, **proxies, "GALEN_HOME": str(tmp_path)})
+
+
 def test_health_says_who_runs(running: RunningApp):
     assert running.health() == {"status": "ok", "model": "Hf F32", "pid": running.process.pid}
 
@@ -114,6 +120,39 @@ def test_first_free_port_is_taken(running: RunningApp):
             app.listen(ports[0])
     with app.listen(ports[0]) as again:
         assert again.family == socket.AF_INET and again.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("port", [99999, -5, 1 << 16])
+def test_ports_that_are_none(port: int):
+    with pytest.raises(UserError, match=f"The port is {port}; use 1 to 65535"):
+        app.listen(port)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder in which not even root can write")
+def test_a_folder_that_can_not_be_written_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GALEN_HOME", "/proc")
+    with pytest.raises(UserError, match="can not write to its folder /proc .* set GALEN_HOME"):
+        app.serve(None)
+
+
+def test_a_browser_that_stays_open_holds_nothing_up(stories: Path, tmp_path: Path):
+    code = START.replace("model) if model else None)", "model) if model else None, open_browser=True)")
+    assert code != START
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f"#!/bin/sh\necho $$ $1 > {opened}.part\nmv {opened}.part {opened}\nexec sleep 60\n")
+    browser.chmod(0o755)
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), "0", str(stories)], cwd=runs.ROOT, text=True,
+                               env={**os.environ, "GALEN_HOME": str(tmp_path), "BROWSER": f"{browser} %s"},
+                               stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    url = process.stdout.readline().split(" at ")[1].split()[0]
+    wait_for(opened.exists)
+    process.send_signal(signal.SIGINT)
+    number, address = opened.read_text().split()
+    try:
+        assert process.wait(10) == 0 and address == url
+    finally:
+        os.kill(int(number), signal.SIGKILL)
 
 
 def test_other_hosts_are_refused(galen_home: Path):

@@ -3,82 +3,24 @@
 import contextlib
 import json
 import re
-import shutil
 import signal
 import sqlite3
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.ui.conftest import BOX, CHROMIUM
 from tests.ui.fakes import wait_for
 from tests.ui.running import RunningApp
-from ui.history import History, Message, new_id
 
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")]
 
-SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-            "--disable-component-update", "--disable-sync"]
 QUESTION = "What are the symptoms of quartz-lung-7731?"      # a word that nothing else on the page holds
-SEND, STOP, BOX = "#send", "#stop", "#box textarea"
+SEND, STOP = "#send", "#stop"
 ANSWER, PROBLEM = ".bot-row .prose", ".bot-row p.problem"
-STORED = """async () => {
-    const names = (await indexedDB.databases()).map((one) => one.name);
-    return JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie, names]);
-}"""
-
-
-@pytest.fixture(scope="module")
-def app(demo_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
-    home = tmp_path_factory.mktemp("home")
-    shutil.copy(demo_gguf, home / "second.gguf")
-    started = RunningApp(home, demo_gguf).wait_until_loaded()
-    yield started
-    started.end()
-    assert started.outside_connections() == []
-    assert not [line for line in started.said if "Traceback" in line], started.said
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def open_page(browser: sync_api.Browser) -> Iterator[Callable[..., sync_api.Page]]:
-    """Opens pages; at the end none has asked another machine for anything, kept what was typed, or run a dialog."""
-    asked: list[str] = []
-    said: list[str] = []
-    pages: list[sync_api.Page] = []
-
-    def open_one(url: str, **options) -> sync_api.Page:
-        page = browser.new_context(viewport={"width": 1440, "height": 900}, **options).new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("websocket", lambda socket: asked.append(socket.url))
-        page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
-        page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
-        page.set_default_timeout(30_000)
-        page.goto(url)
-        page.wait_for_selector(BOX)
-        page.wait_for_function("document.querySelector('#facts').innerText.includes('tokens')")
-        pages.append(page)
-        return page
-
-    open_one.said = said
-    yield open_one
-    for page in pages:
-        assert "quartz-lung" not in page.evaluate(STORED)
-        page.context.close()
-    assert [url for url in asked if not re.match(r"(http://127\.0\.0\.1:\d+/|data:|blob:)", url)] == []
-    assert [line for line in said if "Content Security Policy" in line or "alert" in line] == []
 
 
 def ask(page: sync_api.Page, text: str = QUESTION) -> None:
@@ -128,6 +70,7 @@ def begin(page: sync_api.Page, is_frozen: threading.Event) -> str:
 
 def test_message_is_answered_token_by_token(app, open_page):
     page = open_page(app.url)
+    page.wait_for_selector("#empty h1")
     assert "no medical use" in page.inner_text("#notice") and "no medical use" in page.inner_text("#empty")
     assert "Not a medical device" in page.inner_text("#reminder")
     with app.slowed():
@@ -291,38 +234,17 @@ def test_model_is_chosen_from_the_list(app, open_page):
     assert len(app.workers()) == 1
 
 
-HOSTILE = """<img src="http://evil.example/1.png" onerror="alert(1)"> ![x](http://evil.example/2.png)
-[click](javascript:alert(2)) <script>alert(3)</script> <svg onload="alert(4)"><image href="http://evil.example/3.png"/></svg>
-<iframe src="http://evil.example/4"></iframe> <video src="http://evil.example/5.mp4" poster="http://evil.example/6.png">
-</video> <style>body { background: url(http://evil.example/7.png) }</style> <link rel="stylesheet" href="http://evil.example/8">
-<form action="http://evil.example/9"><input type="image" src="http://evil.example/10.png"></form> `<img src=x>`
-<meta http-equiv="refresh" content="0;url=http://evil.example/11"> <p style="position:fixed;inset:0">over</p> ![y][ref]
-
-[ref]: http://evil.example/12.png
-
-```html
-<img src="http://evil.example/13.png">
-```
-
-```mermaid
-graph TD; A["<img src='http://evil.example/14.png' onerror='alert(5)'>"] --> B; click B "javascript:alert(6)"
-```
-
-$$\\includegraphics{http://evil.example/15.png}$$ $$\\href{javascript:alert(7)}{x}$$ last words"""
-
-
-def test_hostile_answer_loads_and_runs_nothing(app, open_page):
-    history, conversation = History(app.home), new_id()
-    number = history.ask(conversation, "<b>hostile</b> <img src=http://evil.example/0.png onerror=alert(0)>")
-    history.finish(conversation, Message(id=number, role="assistant", text=HOSTILE))
-    history.close()
-    page = open_page(f"{app.url}/?c={conversation}")
-    page.wait_for_selector(".bot-row")
-    page.wait_for_timeout(1500)                         # time to load what it must not
-    assert "last words" in page.inner_text(".bot-row")
-    elements = "img, script, iframe, video, style, link, form, meta, [style*=fixed], [onerror], [onload], [href^=java]"
-    assert page.eval_on_selector_all(f".prose :is({elements})", "all => all.map((one) => one.outerHTML)") == []
-    assert open_page.said == []                         # no dialog, and nothing for the content policy to block
+@pytest.mark.parametrize("delay", [0, 15, 60])
+def test_what_is_typed_after_enter_belongs_to_the_next_message(app, open_page, delay: int):
+    page = open_page(app.url)
+    page.focus(BOX)
+    page.keyboard.type("first quartz-lung")
+    page.keyboard.press("Enter")
+    page.keyboard.type("second quartz-lung", delay=delay)
+    page.wait_for_selector(".user-row")
+    wait_until_done(page)
+    assert page.inner_text(".user-row").strip() == "first quartz-lung"
+    assert page.input_value(BOX) == "second quartz-lung"
 
 
 @pytest.mark.parametrize("scheme, ground", [("light", "rgb(250, 250, 247)"), ("dark", "rgb(15, 21, 20)")])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,10 +12,13 @@ import pytest
 from models import runs
 
 
-def galen(*words, home):
-    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "GALEN_HOME": str(home), "OMP_NUM_THREADS": "2"}
-    return subprocess.run([sys.executable, "-m", "ui.commands", *map(str, words)], env=environment,
-                          capture_output=True, text=True, timeout=120)
+def environment(home):
+    return {**os.environ, "PYTHONPATH": str(runs.ROOT), "GALEN_HOME": str(home), "OMP_NUM_THREADS": "2"}
+
+
+def galen(*words, home, **options):
+    return subprocess.run([sys.executable, "-m", "ui.commands", *map(str, words)], env=environment(home),
+                          capture_output=True, text=True, timeout=120, **options)
 
 
 def refused(*words, home) -> str:
@@ -48,6 +52,8 @@ def table(tmp_path):
     (["chat", "no-such-model", "-p", "Hi"], "There is no model 'no-such-model' here"),
     (["chat", "demo", "-p", "Hi", "--temperature", "-1"], "Temperature is -1"),
     (["serve", "--port", "seventy"], "invalid int value: 'seventy'"),
+    (["start", "--port", "99999"], "The port is 99999; use 1 to 65535"),
+    (["chat", "demo", "-p", "Hi", "--context", "-1"], "Context is -1"),
 ])
 def test_one_clear_line(words, expected, tmp_path):
     assert expected in refused(*words, home=tmp_path)
@@ -101,6 +107,58 @@ def test_chat_answers_once_and_says_what_it_is(tmp_path):
     done = galen("chat", "demo", "-p", "What is asthma?", "--temperature", "0", "--max-tokens", "40", home=tmp_path)
     assert done.returncode == 0 and done.stdout.strip()
     assert "no medical use" in done.stderr and "Not a medical device" in done.stderr
+
+
+def test_a_message_that_is_too_long_does_not_end_the_talk(tmp_path):
+    talk = "Hello\n" + "long " * 3000 + "\nWhat is asthma?\n"
+    done = galen("chat", "demo", "--max-tokens", "3", "--context", "512", home=tmp_path, input=talk)
+    assert done.returncode == 0 and "shorten it" in done.stderr and "Traceback" not in done.stderr
+    assert done.stderr.count("tokens/s") == 2               # the first and the last were answered
+
+
+def interrupted(marker, *words, home):
+    """Run a command and press Ctrl-C when it says marker; returns (status, everything it said)."""
+    process = subprocess.Popen([sys.executable, "-m", "ui.commands", *map(str, words)], env=environment(home),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if marker in line:
+            process.send_signal(signal.SIGINT)
+            marker = "\0"
+    return process.wait(60), said
+
+
+def test_training_that_is_stopped_before_it_learned_says_so(table, tmp_path):
+    data = table("some.csv", "question,answer\n" + "".join(f"Why {k}?,Because {k}.\n" for k in range(20)))
+    run = tmp_path / "run"
+    status, said = interrupted("Run folder", "train", "summarise", "--data", data, "--run", run, home=tmp_path)
+    assert status == 130 and "Nothing had been learned yet" in said and "Stopped, as asked." in said
+    assert "The adapter is in" not in said and "kept" not in said and not (run / runs.ADAPTER).exists()
+
+
+def test_an_export_that_is_stopped_says_that_nothing_was_written(tmp_path):
+    out = tmp_path / "out"
+    status, said = interrupted("Reading the model", "export", "demo", "--out", out, home=tmp_path)
+    assert status == 130 and "No file was written." in said and "is missing" not in said
+    assert not out.exists() or not list(out.iterdir())
+
+
+def test_the_next_command_can_be_pasted(table, tmp_path):
+    data = table("some.csv", "question,answer\n" + "".join(f"Why {k}?,Because {k}.\n" for k in range(20)))
+    done = galen("train", "summarise", "--data", data, "--set", "max_steps=1", "--set", "evals=1",
+                 "--run", tmp_path / "my run", home=tmp_path)
+    assert f"export '{tmp_path / 'my run'}' --type" in done.stdout, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_table_whose_name_is_no_unicode_is_learned_from(tmp_path):
+    data = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    data.write_text("question,answer\n" + "".join(f"Why {k}?,Because {k}.\n" for k in range(20)))
+    done = galen("train", "summarise", "--data", data, "--set", "max_steps=1", "--set", "evals=1",
+                 "--run", tmp_path / "run", home=tmp_path)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
 
 
 def test_models_lists_the_embedded_one(tmp_path):

@@ -181,6 +181,47 @@ def test_bad_files_are_told(tmp_path: Path):
         History(newer)
 
 
+def test_a_file_damaged_within_is_told_at_the_start_and_later(tmp_path: Path):
+    history, one = History(tmp_path), new_id()
+    for k in range(40):
+        answered(history, one, f"q{k}", "x" * 4000)
+    history.close()
+    open_already = History(tmp_path)
+    open_already._db.execute("PRAGMA shrink_memory")        # it reads from the disk, not from its cache
+    size = os.path.getsize(tmp_path / FILE)
+    with (tmp_path / FILE).open("r+b") as file:
+        file.seek(2 * 4096)
+        file.write(b"\xa5" * (size - 2 * 4096))
+    with pytest.raises(UserError, match="can not be opened .*damaged. Move this file away"):
+        History(tmp_path)
+    with pytest.raises(UserError, match="can not be read .*damaged"):
+        open_already.thread(one)
+    with pytest.raises(UserError, match="can not be saved .*damaged"):
+        open_already.mark_interrupted()
+
+
+OPEN = """
+import sys
+from pathlib import Path
+from models.errors import UserError
+from ui.history import History
+try:
+    History(Path(sys.argv[1]))
+except UserError as error:
+    print(error)
+"""
+FILL = 'mount -t tmpfs -o size=64k none "$1" && head -c 1M /dev/zero > "$1/fill" 2>/dev/null; shift 1; exec "$@"'
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a small disk of its own")
+def test_a_full_disk_at_the_start_is_told_as_one(tmp_path: Path):
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode:
+        pytest.skip("unshare -rm is not allowed here")
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", FILL, "sh", tmp_path, sys.executable, "-c", OPEN, tmp_path],
+                          cwd=runs.ROOT, capture_output=True, text=True)
+    assert "The disk is full. Free some space" in done.stdout and "away" not in done.stdout, done
+
+
 def test_questions_that_can_not_be_asked(tmp_path: Path):
     history = History(tmp_path)
     with pytest.raises(UserError, match="not the address of a conversation"):
@@ -195,7 +236,7 @@ def test_a_full_disk_is_told_and_the_file_stays_whole(tmp_path: Path):
     answered(history, one, "a", "b")
     pages = history._db.execute("PRAGMA page_count").fetchone()[0]
     history._db.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(UserError, match="could not be saved .*full.* Free some disk space"):
+    with pytest.raises(UserError, match="can not be saved .*disk is full. Free some space"):
         history.finish(one, replace(history.thread(one)[-1], text="x" * 100_000))
     assert [turn.text for turn in history.thread(one)] == ["a", "b"]
     assert os.path.getsize(history.path) > 0

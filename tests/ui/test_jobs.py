@@ -38,6 +38,15 @@ def test_a_killed_job_is_told_from_a_finished_one(tmp_path):
         list(jobs.follow(folder))
 
 
+@pytest.mark.parametrize(("how", "status"), [("wait", 0), ("deaf", -9)])
+def test_ending_a_job_leaves_no_process(tmp_path, monkeypatch, how, status):
+    monkeypatch.setattr(jobs, "STOP_WAIT_S", 15.0 if how == "wait" else 0.5)
+    folder, process = started(tmp_path, how)
+    next(jobs.follow(folder, process))
+    jobs.end(folder, process)
+    assert process.returncode == status
+
+
 def test_a_running_job_is_found_by_its_folder_and_stopped(tmp_path):
     folder, process = started(tmp_path, "wait")
     while not (folder / runs.PID).exists():

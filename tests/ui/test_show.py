@@ -1,5 +1,6 @@
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,17 @@ def answer(text: str, **values) -> Message:
 @pytest.mark.parametrize("text", [
     "<img src=http://evil/x>", "![a](http://evil/x)", "![a][b]", "<script>x</script>", "</p><style>", "<!-- a", "<?php",
     "a `code` <img src=x> `more`", "```\nfence\n```\n<iframe>", "a ` lonely tick <img>\n\nnext ` paragraph",
-    "~~~\nx\n~~~\n<video src=x>", "``` not a fence <img src=x>"])
+    "~~~\nx\n~~~\n<video src=x>", "``` not a fence <img src=x>", "\\`<div>\\`", "`<div>\n# x `", "`<div>\n- x `",
+    "`<div>\n===\n`", "``` a`b\n<div>\n", "| a | b |\n|---|---|\n| `x | y` <b>B</b> |", "\\![a](http://evil/x)",
+    "`<b>` and ``a ` <i>``", "```html\n<b>bold</b>\n```", "$$a<b$$"])
 def test_tags_and_pictures_become_text(text: str):
-    shown = re.sub(r"`+[^`\n]*`+", "", re.sub(r"(```|~~~)\n.*?\n\1", "", show.harmless(text), flags=re.DOTALL))
-    assert not re.search(r"<[A-Za-z/!?]", shown)
-    assert not re.search(r"(?<!\\)!\[", shown)
+    shown = show.harmless(text)
+    assert not re.search(r"<[A-Za-z/!?]|!\[", shown)
+    assert shown.replace(show.APART, "") == text        # nothing else is touched: what is copied is what was written
 
 
 @pytest.mark.parametrize("text", [
-    "x < 5 mg and y <= 3", "`<b>` and ``a ` <i>``", "```html\n<b>bold</b>\n```", "~~~\n<b>\n", "| a | b |\n|---|---|",
+    "x < 5 mg and y <= 3", "`a < b` and ``a ` !``", "```c\nif (a < 3 && !b)\n```", "| a | b |\n|---|---|",
     "**bold** [link](https://example.org)", "$$a < b$$", ""])
 def test_what_is_harmless_stays_as_it_is(text: str):
     assert show.harmless(text) == text
@@ -87,6 +90,12 @@ def test_demonstration_is_said_before_and_beside_the_conversation():
     other = ModelState(info=INFO)
     assert "medical use" not in show.empty(other) + show.notice(other)
     assert show.DEMO_EXAMPLES[0] in show.empty(MODEL) and show.EXAMPLES[0] in show.empty(other)
+
+
+def test_a_silent_model_is_told_beside_what_must_be_said_of_it():
+    assert "not answer" not in show.notice(MODEL)
+    shown = show.notice(replace(MODEL, is_silent=True))
+    assert "Galen demo Q8_0 does not answer at the moment" in shown and "no medical use" in shown
 
 
 def test_notice_says_loading_and_refusal():

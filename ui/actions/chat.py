@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from corpus.read import whole_text
 from models import library
 from models.errors import UserError
 from models.library import LocalModel
@@ -77,7 +78,7 @@ class Chat:
 
     @property
     def model(self) -> ModelState:
-        """The model as it is now: loading, loaded, or refused."""
+        """The model as it is now: loading, loaded, refused, or silent."""
         return self._model.state
 
     def preload(self, path: Path | None) -> None:
@@ -96,7 +97,7 @@ class Chat:
         found = [model for model in self.models() if model.name == name]
         if not found:
             raise UserError(f"There is no model {name!r} here any more; reload the page to see what there is.")
-        if self.model.info and self.model.chosen == found[0].path:
+        if not self.model.loading and self._model.is_loaded(found[0].path):
             return
         with self._lock:
             if self._answers:
@@ -128,7 +129,7 @@ class Chat:
             raise UserError("There is nothing to send yet; write a message first.")
         with self._lock:
             self._refuse_second(conversation)
-            self._start(conversation, self._history.ask(conversation, text.strip()))
+            self._start(conversation, self._history.ask(conversation, whole_text(text.strip())))
 
     def regenerate(self, conversation: str) -> None:
         """Answer the last question anew. UserError if there is none, or while an answer is being written here."""

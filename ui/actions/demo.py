@@ -24,6 +24,7 @@ SHOWN_ROW = 1                   # whose answers stand side by side in the table
 CTX_TOKENS = 1024
 
 Follow = Callable[[Iterable[dict[str, Any]]], object]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,24 +40,24 @@ class DemoResult:
     folder: str
 
 
-def run(follow: Follow, say: Callable[[str], None]) -> DemoResult:
+def run(follow: Follow, say: Say) -> DemoResult:
     """Run everything in a new run folder. follow shows a job's events, say prints a line or a piece of an answer."""
     began = time.monotonic()
     folder = runs.new_run("demo")
-    memory = PeakMemory(folder / "peak_mb.txt")
+    memory = PeakMemory()
     memory.start()
     try:
         say("1 of 4: teaching the embedded model the demonstration's own consultations")
         trained = folder / "train"
         config = train.train_config("demo", data=[str(DATA / "train.csv")])
-        _run_job(train.start(config, str(trained)), follow)
+        _run_job(train.start(config, str(trained)), follow, say)
         say("2 of 4: merging, quantizing and checking")
         exported = trained / runs.EXPORT
         wanted = export.export_config(str(trained), list(TYPES), out=str(exported), name="consultations")
-        _run_job(export.start(wanted), follow)
+        _run_job(export.start(wanted), follow, say)
         say("3 of 4: measuring base, tuned and quantized on held-out rows")
         ggufs = [next(exported.glob(f"*-{name}.gguf")) for name in TYPES]
-        scores = _compare(folder / "compare", trained, ggufs, follow)
+        scores = _compare(folder / "compare", trained, ggufs, follow, say)
         say("4 of 4: the tuned model answers")
         shown = layouts.load([str(DATA / "heldout.csv")]).examples[SHOWN_ROW]
         chat = _chat(ggufs[0], shown, say)
@@ -69,25 +70,27 @@ def run(follow: Follow, say: Callable[[str], None]) -> DemoResult:
         chat=chat, wall_s=time.monotonic() - began, peak_rss_mb=peak_mb, folder=str(folder))
 
 
-def _run_job(started: tuple[Path, subprocess.Popen], follow: Follow) -> None:
+def _run_job(started: tuple[Path, subprocess.Popen], follow: Follow, say: Say) -> None:
     folder, process = started
     try:
         follow(jobs.follow(folder, process))
-    except BaseException:
-        jobs.stop(folder)       # Ctrl-C here ends the child too
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            say("Stopping ...")
+        jobs.end(folder, process)       # nothing computes on behind the person's back
         raise
 
 
-def _compare(folder: Path, trained: Path, ggufs: list[Path], follow: Follow) -> list[dict[str, Any]]:
+def _compare(folder: Path, trained: Path, ggufs: list[Path], follow: Follow, say: Say) -> list[dict[str, Any]]:
     runs.make_folder(folder)
     layouts.write_examples(folder / ROWS, layouts.load([str(DATA / "heldout.csv")]).examples)
     config = CompareConfig(base=str(runs.DEMO_BASE), adapter=str(trained / runs.ADAPTER),
                            ggufs=tuple(map(str, ggufs)), rows=str(folder / ROWS))
-    _run_job((folder, jobs.start("evaluation.worker", folder, config)), follow)
+    _run_job((folder, jobs.start("evaluation.worker", folder, config)), follow, say)
     return runs.read_json(folder / runs.RESULT)
 
 
-def _chat(gguf: Path, example: layouts.Example, say: Callable[[str], None]) -> str:
+def _chat(gguf: Path, example: layouts.Example, say: Say) -> str:
     session = Session()
     try:
         session.load(gguf, LoadConfig(ctx_tokens=CTX_TOKENS))

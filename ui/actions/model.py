@@ -18,6 +18,7 @@ class ModelState:
     loading: str = ""                   # what is being loaded
     problem: str = ""                   # why the last choice did not work, one sentence
     notice: str = ""                    # a sentence that must stand beside this model's answers
+    is_silent: bool = False             # its process lives, but has not been heard for some seconds
 
     @property
     def name(self) -> str:
@@ -32,18 +33,29 @@ class CurrentModel:
         self._session = session
         self._lock = threading.Lock()
         self._choices = 0
-        self.state = ModelState()
+        self._state = ModelState()
+
+    @property
+    def state(self) -> ModelState:
+        """The model as it is now."""
+        state = self._state
+        return replace(state, is_silent=True) if state.info and self._session.is_stuck else state
+
+    def is_loaded(self, path: Path) -> bool:
+        """True while the session itself holds path in a living process."""
+        info = self._session.info
+        return info is not None and Path(info.path) == path.resolve() and self._session.pid is not None
 
     def choose(self, model: LocalModel) -> None:
         """Begin to load model; state tells what became of it."""
         with self._lock:
             self._choices += 1
-            self.state = ModelState(chosen=model.path, loading=model.title, notice=model.notice)
+            self._state = ModelState(chosen=model.path, loading=model.title, notice=model.notice)
             threading.Thread(target=self._load, args=(model, self._choices), name="load", daemon=True).start()
 
     def refuse(self, problem: str) -> None:
         """Say why there is no model to begin with."""
-        self.state = ModelState(problem=problem)
+        self._state = ModelState(problem=problem)
 
     def _load(self, model: LocalModel, choice: int) -> None:
         try:
@@ -55,5 +67,5 @@ class CurrentModel:
             loaded = replace(loaded, notice=library.notice_for(loaded.chosen)) if loaded.chosen else loaded
         with self._lock:
             if choice == self._choices:
-                self.state = loaded
+                self._state = loaded
 

@@ -96,7 +96,7 @@ def build_chat_page(demo: gr.Blocks, chat: Chat) -> None:
     def on_send(current: str, text: str, request: gr.Request) -> dict[Any, Any]:
         current = _conversation_of(current, request)
         chat.send(current, text)
-        return {box: "", **opened(current)}
+        return opened(current)
 
     @shown
     def on_example(current: str, event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
@@ -119,8 +119,9 @@ def build_chat_page(demo: gr.Blocks, chat: Chat) -> None:
     quiet: dict[str, Any] = dict(show_progress="hidden", queue=False)
     demo.load(on_load, None, opens, api_name="open", **quiet)
     timer.tick(on_tick, [conversation, seen], shows, api_name="follow", **quiet)
-    gr.on([send.click, box.submit], on_send, [conversation, box], [box, *opens], api_name="send",
-          show_progress="hidden")
+    sent = gr.on([send.click, box.submit], on_send, [conversation, box], opens, api_name="send",
+                 show_progress="hidden", js="(conversation, text) => [conversation, message.take(text)]")
+    sent.failure(None, js="() => message.putBack()")
     empty.click(on_example, conversation, opens, show_progress="hidden", api_visibility="private")
     again.click(on_again, conversation, shows, api_name="regenerate", show_progress="hidden")
     stop.click(chat.stop, conversation, None, api_name="stop", **quiet)

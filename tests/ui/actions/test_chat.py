@@ -166,6 +166,12 @@ def test_deleting_a_running_conversation_ends_it(chat: Chat, session: FakeSessio
     assert chat.view(one).turns == [] and chat.conversations() == []
 
 
+def test_half_a_character_is_replaced(chat: Chat, session: FakeSession):
+    one = new_id()
+    told(chat, session, one, "fever \ud83d and \U0001f600", "A")
+    assert chat.view(one).turns[0].text == "fever \ufffd and \U0001f600" == session.asked[0][0]["content"]
+
+
 def test_empty_message_is_refused(chat: Chat):
     with pytest.raises(UserError, match="nothing to send yet"):
         chat.send(new_id(), " \n ")
@@ -209,6 +215,28 @@ def test_model_given_at_start_stays_in_the_list_and_a_broken_one_is_refused(chat
     wait_for(lambda: chat.model.problem)
     assert "cut short" in chat.model.problem and chat.model.chosen == tmp_path / "demo.gguf"    # it still answers
     assert chat.model.info.name == "demo"
+
+
+def test_silence_of_the_process_is_part_of_the_model_as_it_is_now(chat: Chat, session: FakeSession):
+    before = chat.model
+    session.is_stuck = True
+    assert not before.is_silent and chat.model.is_silent
+    session.is_stuck = False
+    assert chat.model == before
+
+
+def test_a_model_that_was_lost_is_loaded_again_when_it_is_chosen_again(chat: Chat, session: FakeSession):
+    name, loads = chat.models()[-1].name, []
+    load = session.load
+    session.load = lambda *given: loads.append(given) or load(*given)
+    chat.choose_model(name)                             # it is there: nothing to do
+    assert not loads
+    session.pid = None                                  # it died, and its reload failed: the session still knows it
+    chat.choose_model(name)
+    wait_for(lambda: len(loads) == 1 and chat.model.info)
+    session.info = None                                 # another one was tried, which took its memory
+    chat.choose_model(name)
+    wait_for(lambda: len(loads) == 2 and chat.model.info)
 
 
 def test_model_is_not_changed_under_a_running_answer(chat: Chat, session: FakeSession, tmp_path: Path):
