@@ -104,6 +104,8 @@ def read_header(path: Path) -> Header:
         raise UserError(f"{path} is a folder, not a GGUF file.") from None
     except PermissionError:
         raise UserError(f"{path} may not be read; check its permissions.") from None
+    except OSError as error:
+        raise UserError(f"{str(path)[:200]} can not be read ({error.strerror}).") from error
 
 
 def fingerprint(path: Path) -> str:

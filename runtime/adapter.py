@@ -20,11 +20,18 @@ class Adapter:
 
     def __init__(self, path: Path, model: Model):
         """Raises UserError if path is no adapter, or one for another base."""
+        self.path = path
         check_adapter(read_header(path), model.header)
         LOG.lines.clear()
         self.handle: Any = lib.llama_adapter_lora_init(model.handle, os.fsencode(path))
         if not self.handle:
             raise UserError(f"llama.cpp can not use the adapter {path.name}: {LOG.last_error() or 'it gave no reason'}")
+
+    def close(self) -> None:
+        """Give the memory back; no context may use it any more."""
+        if self.handle:
+            lib.llama_adapter_lora_free(self.handle)
+            self.handle = None
 
     def switch_on(self, context: Context) -> None:
         """Let every batch of context compute with the adapter, at the strength the file asks for."""

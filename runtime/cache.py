@@ -36,6 +36,7 @@ class Cache:
         self.held_cells = 0                             # by score.py, beside the sequences here
         self.is_scoring = False                         # score.py is at work: nothing may be cleared
         self.give_back: Callable[[], None] = lambda: None       # asks score.py for what it does not need now
+        self.interrupt_scoring: Callable[[], None] = lambda: None       # and for everything
 
     def used_cells(self) -> int:
         """Cells that hold a token now."""

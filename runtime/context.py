@@ -22,6 +22,7 @@ from runtime.pool import padded
 BATCH_TOKENS = 512
 MAX_SEQUENCES = 64                                # a row of logits is reserved for each
 TWINS = 128                                       # the twin of sequence s is s + TWINS; llama.cpp knows 256
+LEAST_CHUNK = 8                                   # prompt tokens that a step takes beside a token of every stream
 MAX_OUTPUTS = 64                                  # rows of one batch that may ask for logits
 OK, NO_ROOM, ABORTED = 0, 1, 2                    # what llama_decode returns
 
@@ -52,7 +53,8 @@ def context_params(config: LoadConfig, model: Model, cells: int, outputs: int = 
     """llama_context_params for a pool of cells: the worker and the estimate open a context with the same."""
     params = lib.llama_context_default_params()
     params.n_ctx = cells
-    params.n_batch = params.n_ubatch = min(config.batch_tokens or BATCH_TOKENS, cells)
+    batch = max(config.batch_tokens or BATCH_TOKENS, config.slots + LEAST_CHUNK if sequences > 1 else 1)
+    params.n_batch = params.n_ubatch = min(batch, cells)
     params.n_seq_max, params.n_outputs_max = sequences, max(outputs, sequences)
     params.n_threads = params.n_threads_batch = config.threads or default_threads(model.header.parameters)
     params.swa_full = params.kv_unified = params.no_perf = True
@@ -85,6 +87,7 @@ class Context:
         self.lengths = [0] * MAX_SEQUENCES        # tokens of each sequence in the cache
         self._twinned = [0] * MAX_SEQUENCES       # of these, how many its twin holds too
         self.steps = 0                            # batches computed so far
+        self.is_computing = False                 # a batch is in llama.cpp's hands; read by other threads
         self.clears = 0                           # times that everything was forgotten
         self._make_batch()
 
@@ -135,7 +138,9 @@ class Context:
                 tags[k, :len(row.sequences)] = row.sequences
             for sequence in row.sequences:
                 grown[sequence] = row.position + 1
+        self.is_computing = True
         status = lib.llama_decode(self.handle, batch)
+        self.is_computing = False
         self.steps += 1
         if status == OK:
             for sequence, length in grown.items():

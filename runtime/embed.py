@@ -37,6 +37,7 @@ class Embedder:
             raise UserError(f"The memory does not hold a context of {self._tokens:,} tokens for embeddings.")
         self._width = int(lib.llama_model_n_embd_out(model.handle))
         self._batch = lib.llama_batch_init(self._tokens, 0, 1)
+        self.is_computing = False               # read by other threads
 
     def embed(self, text: str) -> list[float]:
         """The text's vector, of length 1. Raises UserError for a text that is empty or too long."""
@@ -47,7 +48,9 @@ class Embedder:
         for k, token in enumerate(ids):
             batch.token[k], batch.pos[k], batch.n_seq_id[k], batch.logits[k] = token, k, 1, True
             batch.seq_id[k][0] = 0
+        self.is_computing = True
         status = lib.llama_decode(self._handle, batch)
+        self.is_computing = False
         if status != 0:
             raise RuntimeError(f"llama_decode returned {status} for {len(ids)} tokens to embed")
         vector = np.ctypeslib.as_array(lib.llama_get_embeddings_seq(self._handle, 0), shape=(self._width,)).copy()
@@ -57,13 +60,15 @@ class Embedder:
         return [float(value) for value in vector / length]
 
     def _ids(self, text: str) -> list[int]:
-        """As the model wants a text: with the BOS and EOS that its file asks for."""
+        """As the model wants a text: with the BOS and EOS or SEP that its file asks for."""
         ids = self._model.encode(text, control=False)
         if not ids:
             raise UserError("There is nothing to embed: a text is empty.")
         ids = self._model.bos_ids() + ids
         if lib.llama_vocab_get_add_eos(self._model.vocab):
             ids.append(lib.llama_vocab_eos(self._model.vocab))
+        if lib.llama_vocab_get_add_sep(self._model.vocab):          # BERT's vocabularies
+            ids.append(lib.llama_vocab_sep(self._model.vocab))
         if len(ids) > self._tokens:
             raise UserError(f"A text is {len(ids):,} tokens long and {self._tokens:,} can be embedded; shorten it.")
         return ids

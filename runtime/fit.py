@@ -146,8 +146,8 @@ def missing_bytes(estimate: Estimate, asked: Survey, free_mb: int) -> int:
         if _is_unified(gpu):
             host += needed
         if needed:
-            missing += max(0, needed - _room(gpu))
-    return missing + max(0, host - max(0, free_mb - HOST_RESERVE_MB) * 10**6)
+            missing += max(0, needed - (gpu.free_mb - GPU_RESERVE_MB) * 10**6)
+    return missing + max(0, host - (free_mb - HOST_RESERVE_MB) * 10**6)
 
 
 def _room(gpu: Device) -> int:

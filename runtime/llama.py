@@ -103,6 +103,10 @@ class Model:
         if not self.handle:
             kind = OutOfMemory if any("alloc" in line for line in LOG.lines) else UserError
             raise kind(f"llama.cpp can not load {path.name}: {LOG.last_error() or 'it gave no reason'}")
+        if lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle):
+            lib.llama_model_free(self.handle)
+            raise UserError(f"{path.name} is a {self.header.architecture} model: its layers carry a state that can not "
+                            "be cut back, and Galen runs models with attention only.")
         self.vocab: Any = lib.llama_model_get_vocab(self.handle)
         self.n_vocab: int = lib.llama_vocab_n_tokens(self.vocab)
         self.template = self.header.template

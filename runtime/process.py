@@ -18,13 +18,13 @@ LOAD_NUMBER = -1                                # the number under which answers
 END_WAIT_S = 5.0
 TICK_S = 0.25
 STUCK_S = 2.0                                   # silence that is shown
-KILL_S = 10.0                                   # silence that ends a loaded model's process
-KILL_LOADING_S = 120.0                          # and one that is still starting: a cold disk, a large library
+KILL_S = 10.0                                   # silence that ends a process which was heard before
+KILL_STARTING_S = 120.0                         # and one that never was heard: a cold disk, a large library
 
 
 NATIVE = {
     "GGML_NO_BACKTRACE": "1",                   # an abort would start gdb, where there is one, and take seconds
-    "GOMP_SPINCOUNT": "20000",                  # waiting threads give their core back soon (docs/log.md)
+    "GOMP_SPINCOUNT": "60000",                  # about 0.6 ms: they wait for our next batch, then give their core back
 }
 
 
@@ -54,7 +54,7 @@ class WorkerProcess:
         self._death = ""                        # the sentence, once the process has ended
         self._said: deque[str] = deque(maxlen=40)
         self._silent_ticks = 0                  # ticks, not seconds: a laptop that slept heard nothing, and ticked not
-        self._is_loaded = False
+        self._is_loaded = self._is_heard = False
         self._errors = threading.Thread(target=self._read_errors, args=(self._process.stderr,), daemon=True)
         self._errors.start()
         threading.Thread(target=self._read_answers, args=(self._process.stdout,), daemon=True).start()
@@ -68,7 +68,7 @@ class WorkerProcess:
     @property
     def is_stuck(self) -> bool:
         """True when nothing was heard of it for STUCK_S, though it lives."""
-        return self._is_loaded and self.is_alive and self._silent_ticks * TICK_S >= STUCK_S
+        return self._is_heard and self.is_alive and self._silent_ticks * TICK_S >= STUCK_S
 
     def inbox(self, number: int) -> "queue.SimpleQueue[Any]":
         """The queue on which answers to request number arrive; a death of the process arrives there too."""
@@ -130,7 +130,7 @@ class WorkerProcess:
         while self._process.poll() is None:
             time.sleep(TICK_S)
             self._silent_ticks += 1
-            if self._silent_ticks * TICK_S >= (KILL_S if self._is_loaded else KILL_LOADING_S):
+            if self._silent_ticks * TICK_S >= (KILL_S if self._is_heard else KILL_STARTING_S):
                 self._process.kill()
             if self._idle_s and self._is_idle():
                 self.end()
@@ -144,7 +144,7 @@ class WorkerProcess:
 
     def _read_answers(self, answers: IO[bytes]) -> None:
         for line in answers:
-            self._silent_ticks = 0
+            self._silent_ticks, self._is_heard = 0, True
             message = from_line(line)
             if isinstance(message, Alive):
                 self.threads = message.threads

@@ -10,7 +10,7 @@ import numpy as np
 from models.errors import UserError
 from runtime.cache import Cache, Sequence
 from runtime.config import SampleConfig
-from runtime.context import Aborted, Context, NoRoom, Row
+from runtime.context import LEAST_CHUNK, Aborted, Context, NoRoom, Row
 from runtime.llama import Model
 from runtime.sampler import Sampler, top_logprobs
 from runtime.text import TextStream
@@ -18,7 +18,6 @@ from runtime.text import TextStream
 MAX_WAITING = 1000
 GROWTH_TOKENS = 64                              # room that a request must find beyond its prompt to begin
 STALL = 5.0                                     # the longest step while somebody reads, as a multiple of a normal one
-LEAST_CHUNK = 8                                 # prompt tokens that a step takes in any case
 SMOOTHING = 0.3
 CANCELLED, STOP, LENGTH = "cancelled", "stop", "length"
 
@@ -217,6 +216,9 @@ class Scheduler:
     def _make_room(self, cells: int) -> None:
         """After NoRoom: forget what nobody uses, else send the youngest back to wait, else end the only one."""
         if self.cache.make_room(cells):
+            return
+        if self.cache.held_cells:               # scores can be computed again, an answer can not be taken back
+            self.cache.interrupt_scoring()
             return
         youngest = self._running[-1]
         if len(self._running) == 1:

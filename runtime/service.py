@@ -24,7 +24,8 @@ from runtime.threads import Watch, tune, tuned_threads
 
 MAX_LANES = 3                                   # contexts at once: the base and two adapters
 SPOKEN_ANSWERS = 512                            # whose ids are remembered
-BASE = ""                                       # the adapter of the base's lane
+BASE = ""                                       # the name of the base's lane
+MARK = "\0"                                     # between an adapter's path and its state in the name of its lane
 
 Tell = Callable[[Any], None]
 
@@ -34,9 +35,16 @@ class Lane:
 
     def __init__(self, model: Model, config: LoadConfig, ctx_tokens: int, adapter: Adapter | None, service: "Service"):
         cells = pool_cells(model.header, config.slots, ctx_tokens)
-        self.context = Context(model, config, cells)
+        self._adapter = adapter
+        try:
+            self.context = Context(model, config, cells)
+        except UserError:
+            if adapter:
+                adapter.close()
+            raise
         if adapter:
             adapter.switch_on(self.context)
+        self.fingerprint = fingerprint(adapter.path) if adapter else ""
         self.scheduler = Scheduler(model, self.context, config.slots, ctx_tokens, service.tell_piece, service.tell_end)
         self.scorer = Scorer(self.context, self.scheduler.cache, config.slots + KEPT_SEQUENCES)
         self.jobs: deque[tuple[int, Iterator[list[Scores] | None]]] = deque()
@@ -45,6 +53,12 @@ class Lane:
     @property
     def has_work(self) -> bool:
         return self.scheduler.has_work or bool(self.jobs)
+
+    def close(self) -> None:
+        """Give the context's memory back, and the adapter's."""
+        self.context.close()
+        if self._adapter:
+            self._adapter.close()
 
 
 class Service:
@@ -61,10 +75,9 @@ class Service:
         self._config, self._tell = config, tell
         self._fingerprint = fingerprint(path)
         self._lanes: dict[str, Lane] = {}
-        self._adapters: dict[str, tuple[Adapter, str]] = {}         # by path, with the fingerprint
         self._embedder: Embedder | None = None
         self._places: dict[int, tuple[Lane, Request]] = {}
-        self._names: dict[int, str] = {}                            # the adapter of each request
+        self._dropped_jobs: set[int] = set()                        # numbers whose scores nobody waits for
         self._start_threads()
         if not offers_embeddings(self.model.header):
             self._lane(BASE)                                        # refused now rather than at the first message
@@ -118,6 +131,12 @@ class Service:
             threads=self.threads)
 
     @property
+    def is_computing(self) -> bool:
+        """True while llama.cpp computes a batch: on a slow machine that may take long. Asked by another thread."""
+        return any(lane.context.is_computing for lane in list(self._lanes.values())) or (
+            self._embedder is not None and self._embedder.is_computing)
+
+    @property
     def has_work(self) -> bool:
         return any(lane.has_work for lane in self._lanes.values())
 
@@ -126,7 +145,6 @@ class Service:
         lane = self._lane(adapter)
         lane.scheduler.submit(request)
         self._places[request.number] = lane, request
-        self._names[request.number] = adapter
 
     def score(self, number: int, items: list[Item], adapter: str) -> None:
         """Begin to score items; they wait for the ones before."""
@@ -147,6 +165,8 @@ class Service:
         place = self._places.get(number)
         if place:
             place[0].scheduler.cancel(place[1])
+        else:
+            self._dropped_jobs.add(number)
 
     def set_threads(self, threads: int) -> None:
         """Compute with so many threads from the next batch on."""
@@ -166,6 +186,10 @@ class Service:
 
     def _step_job(self, lane: Lane) -> None:
         number, job = lane.jobs[0]
+        if number in self._dropped_jobs:
+            lane.jobs.popleft()
+            job.close()                         # type: ignore[attr-defined]
+            return
         try:
             scores = next(job)
         except UserError as error:
@@ -181,26 +205,25 @@ class Service:
         """The lane of an adapter's path, opened now if need be; the one used longest ago makes room."""
         if offers_embeddings(self.model.header):
             raise UserError(f"{self.model.header.path.name} was made for embeddings; it writes no text.")
-        if adapter not in self._lanes:
-            loaded = self._adapter(adapter) if adapter else None
-            idle = [name for name, lane in self._lanes.items() if not lane.has_work and name != BASE]
+        name = _file_as_it_is(adapter) if adapter else BASE
+        if name not in self._lanes:
+            for old in [old for old in self._lanes if old.split(MARK)[0] == adapter and old != BASE]:
+                self._drop_lane(old)                                # the file is another one now
             if len(self._lanes) >= MAX_LANES:
+                idle = [old for old, lane in self._lanes.items() if not lane.has_work and old != BASE]
                 if not idle:
                     raise UserError(f"{MAX_LANES - 1} adapters are answering already; try again when one is done.")
-                self._lanes.pop(min(idle, key=lambda name: self._lanes[name].used)).context.close()
-            self._lanes[adapter] = Lane(self.model, self._config, self.ctx_tokens, loaded, self)
-            self._lanes[adapter].context.set_threads(self.threads)
-        self._lanes[adapter].used = time.monotonic()
-        return self._lanes[adapter]
+                self._drop_lane(min(idle, key=lambda old: self._lanes[old].used))
+            loaded = Adapter(Path(adapter), self.model) if adapter else None
+            self._lanes[name] = Lane(self.model, self._config, self.ctx_tokens, loaded, self)
+            self._lanes[name].context.set_threads(self.threads)
+        self._lanes[name].used = time.monotonic()
+        return self._lanes[name]
 
-    def _adapter(self, path: str) -> Adapter:
-        """The adapter at path, read again if the file is another one now."""
-        if not Path(path).is_file():
-            raise UserError(f"There is no adapter {path}.")
-        mark = fingerprint(Path(path))
-        if path not in self._adapters or self._adapters[path][1] != mark:
-            self._adapters[path] = Adapter(Path(path), self.model), mark
-        return self._adapters[path][0]
+    def _drop_lane(self, name: str) -> None:
+        """Give a lane's memory back; one that still answers stays until another is asked for."""
+        if not self._lanes[name].has_work:
+            self._lanes.pop(name).close()
 
     def tell_piece(self, request: Request, text: str, logprobs: list[TokenLogprob]) -> None:
         """A piece of an answer has come."""
@@ -208,8 +231,7 @@ class Service:
 
     def tell_end(self, request: Request, reason: str | UserError) -> None:
         """An answer has ended."""
-        del self._places[request.number]
-        adapter = self._names.pop(request.number)
+        lane, _ = self._places.pop(request.number)
         if isinstance(reason, UserError):
             self._tell(Failed(request.number, str(reason), True))
             return
@@ -219,7 +241,7 @@ class Service:
             id=request.number, finish_reason=reason, prompt_tokens=len(request.ids), cached_tokens=request.cached,
             generated_tokens=made, first_token_s=max(0.0, request.first_at - request.asked),
             tokens_per_s=(made - 1) / seconds if made > 1 and seconds > 0 else 0.0, fingerprint=self._fingerprint,
-            dropped_turns=request.dropped_turns, adapter=self._adapters[adapter][1] if adapter else ""))
+            dropped_turns=request.dropped_turns, adapter=lane.fingerprint))
 
     def _remember(self, request: Request) -> None:
         """Keep the ids of an answer whose text was told whole, for the next turn's prompt."""
@@ -232,3 +254,12 @@ class Service:
             self.spoken.move_to_end(text)
             while len(self.spoken) > SPOKEN_ANSWERS:
                 self.spoken.popitem(last=False)
+
+
+def _file_as_it_is(path: str) -> str:
+    """The path with what changes when the file is replaced. Raises UserError if there is none."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        raise UserError(f"There is no adapter {path}.") from None
+    return f"{path}{MARK}{found.st_size} {found.st_mtime_ns} {found.st_ino}"

@@ -38,6 +38,7 @@ __all__ = ["ModelInfo", "Session", "Stream", "WorkerDied"]
 
 ModelInfo = Loaded
 PLENTY, SPARE_MB = 0.7, 500                     # of the free memory; Python, the libraries and the working memory
+CLOSED = object()                               # in an inbox: the reader's stream was closed
 DEFAULT_LOAD, DEFAULT_SAMPLE = LoadConfig(), SampleConfig()
 Messages = Sequence[dict[str, Any]]
 
@@ -63,6 +64,8 @@ class Stream:
         try:
             while not self._is_over:
                 message = self._inbox.get()
+                if message is CLOSED:
+                    return
                 if isinstance(message, Piece):
                     self.logprobs += message.logprobs
                     if message.text:
@@ -88,6 +91,7 @@ class Stream:
             self._is_over = True
             self.cancel()
             self._worker.forget(self._number)
+            self._inbox.put(CLOSED)             # for a thread that is reading it
 
     def __enter__(self) -> "Stream":
         return self
@@ -104,7 +108,8 @@ class Session:
         self._lock = threading.RLock()
         self._numbers = itertools.count()
         self._worker: WorkerProcess | None = None
-        self._asked: tuple[Path, LoadConfig] | None = None
+        self._starting: WorkerProcess | None = None     # which a load waits for, with the lock held
+        self._asked: tuple[Path, LoadConfig, tuple[int, int]] | None = None     # with size and time of the file
         self._wanted: tuple[Path, LoadConfig] | None = None     # the same with what was chosen
         self.info: ModelInfo | None = None      # of the model that is loaded, or will be at the next request
 
@@ -128,17 +133,18 @@ class Session:
         """
         path = path.expanduser().resolve()
         with self._lock:
-            if self._asked == (path, config) and self.info and self.pid is not None:
+            asked = path, config, _state(path)
+            if self._asked == asked and self.info and self.pid is not None:
                 return self.info
             worker = WorkerProcess(config.idle_minutes * 60)        # it starts while the header is read here
             try:
                 header = read_header(path)      # refuses a broken file before native code sees it
-            except UserError:
+                self._close()
+                info = self._load(worker, header, path, config)
+            except BaseException:
                 worker.kill()
                 raise
-            self.close()
-            info = self._load(worker, header, path, config)
-            self._asked = path, config
+            self._asked = asked
             return info
 
     def _load(self, worker: WorkerProcess, header: Header, path: Path, config: LoadConfig) -> ModelInfo:
@@ -154,26 +160,28 @@ class Session:
             if (chosen.gpu_layers, chosen.ctx_tokens) == (config.gpu_layers, context):
                 raise UserError(str(error)) from None
             return self._start(WorkerProcess(config.idle_minutes * 60), path, chosen)
-        except UserError:
-            worker.end()
-            raise
 
     def _start(self, worker: WorkerProcess, path: Path, config: LoadConfig) -> ModelInfo:
-        self._worker = worker
         inbox = worker.inbox(LOAD_NUMBER)
-        worker.send(Load(str(path), knobs.to_json(config)))
-        answer = inbox.get()
+        self._starting = worker
+        try:
+            worker.send(Load(str(path), knobs.to_json(config)))
+            answer = inbox.get()
+        except BaseException:                   # Ctrl-C: nobody would wait for this one any more
+            worker.kill()
+            raise
+        finally:
+            self._starting = None
         worker.forget(LOAD_NUMBER)
         if not isinstance(answer, Loaded):
-            worker.end()
-            self._worker = None
+            worker.kill()
             if isinstance(answer, Failed) and answer.is_memory:
                 raise _TooMuch(answer.text)
             if isinstance(answer, WorkerDied):
                 raise UserError(f"llama.cpp ended while it loaded {path.name}: the file is damaged, or the memory "
                                 f"does not hold it. ({answer})") from answer
             raise _as_error(answer)
-        self._wanted, self.info = (path, config), answer
+        self._worker, self._wanted, self.info = worker, (path, config), answer
         return answer
 
     def chat(self, messages: Messages, sample: SampleConfig = DEFAULT_SAMPLE, adapter: Path | None = None) -> Stream:
@@ -224,17 +232,30 @@ class Session:
         return self._ask(lambda number: Tokenize(number, text), Tokens).ids
 
     def unload(self) -> None:
-        """Give the model's memory back to the system; the next request loads it again."""
+        """Give the model's memory back to the system; the next request loads it again. Ends a load that runs."""
+        self._end_starting()
         with self._lock:
-            if self._worker:
-                self._worker.end()
-            self._worker = None
+            self._unload()
 
     def close(self) -> None:
-        """End the worker and forget the model. The session can be used again."""
+        """End the worker and forget the model. Ends a load that runs. The session can be used again."""
+        self._end_starting()
         with self._lock:
-            self.unload()
-            self._asked, self._wanted, self.info = None, None, None
+            self._close()
+
+    def _end_starting(self) -> None:
+        starting = self._starting
+        if starting:
+            starting.kill()
+
+    def _unload(self) -> None:
+        if self._worker:
+            self._worker.end()
+        self._worker = None
+
+    def _close(self) -> None:
+        self._unload()
+        self._asked, self._wanted, self.info = None, None, None
 
     def _refuse_without_template(self) -> None:
         info = self.info
@@ -248,8 +269,13 @@ class Session:
     def _ask(self, message: Callable[[int], Any], kind: type[Any]) -> Any:
         """The one answer to a request, of that kind."""
         number, worker, inbox = self._send(message)
-        answer = inbox.get()
-        worker.forget(number)
+        answer: Any = None
+        try:
+            answer = inbox.get()
+        finally:
+            if answer is None:                  # Ctrl-C: nobody waits for it any more
+                worker.send(Cancel(number), is_late_ok=True)
+            worker.forget(number)
         if not isinstance(answer, kind):
             raise _as_error(answer)
         return answer
@@ -263,18 +289,31 @@ class Session:
                 if not worker.is_ending:
                     break
                 worker.forget(number)           # it was idle too long just now
-        worker.send(message(number))
+        try:
+            worker.send(message(number))
+        except BaseException:                   # a message that is no JSON, or Ctrl-C
+            worker.forget(number)
+            raise
         return number, worker, inbox
 
     def _ready(self) -> WorkerProcess:
         if self._wanted is None:
             raise UserError("No model is loaded; choose one first.")
         if self._worker is None or not self._worker.is_alive:
-            self.unload()
+            self._unload()
             path, config = self._wanted
             self._start(WorkerProcess(config.idle_minutes * 60), path, config)      # if it fails: tried again next time
         assert self._worker is not None
         return self._worker
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """What changes when a file is replaced: its size and its time in ns; zeros if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def _adapter_path(adapter: Path | None) -> str:

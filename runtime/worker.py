@@ -8,6 +8,7 @@ import os
 import queue
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,8 @@ from tasks.window import Window
 
 ALIVE_S = 0.5                                   # between two signs of life
 QUIET_S = 1.0
+LONGEST_TASK_S = 2.0                            # outside llama.cpp's batches: longer, and it is stuck
+LONGEST_TEXT_S = 15.0
 Task = Callable[[], None]
 
 
@@ -52,6 +55,7 @@ class Worker:
         self._service: Any = None               # runtime.service.Service
         self._quiet_s = QUIET_S                 # how long nothing must be asked before threads are measured
         self._window = Window()                 # used by the preparing thread alone
+        self._began = self._prepared = 0.0      # time.monotonic() of the running task, and of the text being prepared
         self._told: list[bytes] = []            # lines of this step
         self._lock = threading.Lock()
 
@@ -77,6 +81,7 @@ class Worker:
             self._write()
 
     def _do(self, number: int, task: Task) -> None:
+        self._began = time.monotonic()
         try:
             task()
         except UserError as error:
@@ -85,6 +90,8 @@ class Worker:
             self._tell(Failed(number, f"{type(error).__name__}: {error}", False))
             self._write()
             raise
+        finally:
+            self._began = 0.0
         self._write()
 
     # the other threads
@@ -106,19 +113,31 @@ class Worker:
         """Templates and tokenizers take their time on a long text: the streams do not wait for it."""
         while True:
             message = self._texts.get()
+            self._prepared = time.monotonic()
             try:
                 task = self._task(message)
             except UserError as error:
                 self._tasks.put((message.id, lambda text=str(error): _refuse(text)))        # type: ignore[misc]
             else:
                 self._tasks.put((message.id, task))
+            self._prepared = 0.0
 
     def _live(self) -> None:
         wait = threading.Event()
         while not wait.wait(ALIVE_S):
+            if self._is_stuck():
+                continue                        # the session shows it, and ends us
             with self._lock:
                 self._answers.write(to_line(Alive(self._service.threads if self._service else 0)))
                 self._answers.flush()
+
+    def _is_stuck(self) -> bool:
+        """True when something other than computing a batch or loading a model takes too long: it may never end."""
+        now, service = time.monotonic(), self._service
+        is_long = self._began and now - self._began > LONGEST_TASK_S
+        if is_long and service is not None and not service.is_computing:
+            return True
+        return bool(self._prepared and now - self._prepared > LONGEST_TEXT_S)
 
     # what a message asks for, as a task for the main thread
 
@@ -157,7 +176,14 @@ class Worker:
 
     def _score_task(self, number: int, items: list[Any], adapter: str) -> Task:
         from runtime.score import Item
-        return lambda: self._service.score(number, [Item(ids, candidates) for ids, candidates in items], adapter)
+        n_vocab = self._service.model.n_vocab
+        known = [Item(_known_ids(ids, n_vocab), [_known_ids(one, n_vocab) for one in candidates])
+                 for ids, candidates in items]
+
+        def begin() -> None:
+            if number not in self._cancelled:
+                self._service.score(number, known, adapter)
+        return begin
 
     def _chat_items(self, message: ScoreChats) -> list[tuple[list[int], list[list[int]]]]:
         model = self._service.model
@@ -190,14 +216,16 @@ def _refuse(text: str) -> None:
 
 
 def _known_ids(ids: list[int], n_vocab: int) -> list[int]:
-    wrong = next((one for one in ids if not isinstance(one, int) or not 0 <= one < n_vocab), None)
-    if wrong is not None:
-        raise UserError(f"There is no token {wrong!r} in this model; ids go from 0 to {n_vocab - 1:,}.")
+    wrong = [one for one in ids if type(one) is not int or not 0 <= one < n_vocab][:1]
+    for one in wrong:
+        raise UserError(f"There is no token {one!r} in this model; ids go from 0 to {n_vocab - 1:,}.")
     return ids
 
 
 def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print the traceback and be gone: the other threads hold stdin and can not be joined."""
+    if kind is SystemExit:
+        return
     traceback.print_exception(kind, error, trace)
     sys.stderr.flush()
     os._exit(1)
@@ -206,6 +234,7 @@ def _end(kind: type[BaseException], error: BaseException, trace: TracebackType |
 def main() -> None:
     """Keep stdout for messages alone: whatever else prints goes to stderr."""
     sys.excepthook = _end
+    threading.excepthook = lambda args: _end(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     Worker(sys.stdin.buffer, answers).serve()

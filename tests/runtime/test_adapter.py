@@ -1,5 +1,7 @@
 """LoRA adapters on a loaded base: equal to peft, side by side on one copy of the weights, refused by name."""
 
+import os
+
 import numpy as np
 import psutil
 import pytest
@@ -94,3 +96,26 @@ def test_adapters_for_another_base_and_other_files_are_refused(session, tmp_path
         with pytest.raises(UserError, match=words):
             ask(session, path)
     assert ask(session)[0] and session.pid == pid
+
+
+def test_an_adapter_replaced_on_disk_is_the_new_one(session, tmp_path, adapter, window_base):
+    path = tmp_path / "current.gguf"
+    path.write_bytes(adapter.read_bytes())
+    first = ask(session, path)
+    peft = make_adapter(tmp_path / "other", window_base, r=8)
+    os.replace(write_adapter(peft, tmp_path / "new.gguf"), path)
+    second = ask(session, path)
+    assert first[1].adapter != second[1].adapter and first[0] != second[0]
+    path.unlink()
+    with pytest.raises(UserError, match="There is no adapter"):
+        ask(session, path)
+
+
+def test_many_adapters_one_after_another_do_not_fill_the_memory(session, tmp_path, adapter):
+    sizes = []
+    for k in range(12):
+        path = tmp_path / f"{k}.gguf"
+        path.write_bytes(adapter.read_bytes())
+        ask(session, path)
+        sizes.append(psutil.Process(session.pid).memory_full_info().uss)
+    assert max(sizes[4:]) - sizes[4] < 8e6, sizes

@@ -12,6 +12,7 @@ from convert.model import MergedModel
 from models.errors import UserError
 from runtime.config import LoadConfig
 from runtime.session import Session
+from tests.runtime.odd_models import CLS, SEP, write_bert
 
 MEAN_POOLING = 1
 TEXTS = ["Asthma makes breathing hard.", "lungs", "What are the symptoms of a cold? " * 12, "é 🫁\n\tDose: 5 mg"]
@@ -78,4 +79,15 @@ def test_a_generative_model_offers_none(demo_gguf):
     session.load(demo_gguf, LoadConfig(threads=1))
     with pytest.raises(UserError, match="offers no embeddings"):
         session.embed(["lungs"])
+    session.close()
+
+
+def test_a_bert_reads_its_texts_between_cls_and_sep(tmp_path):
+    model, session = write_bert(tmp_path / "bert.gguf"), Session()
+    session.load(tmp_path / "bert.gguf", LoadConfig(exact=True, threads=1))
+    for text in ("lung", "a lung.", "asthma"):
+        with torch.inference_mode():
+            hidden = model(input_ids=torch.tensor([[CLS, *session.encode(text), SEP]])).last_hidden_state[0]
+        wanted = hidden.mean(0).numpy()
+        assert np.allclose(session.embed([text])[0], wanted / np.linalg.norm(wanted), atol=1e-3), text
     session.close()

@@ -93,6 +93,7 @@ def test_as_many_layers_as_fit_lie_on_the_gpu(gpu_mb, free_mb, ctx_tokens, layer
 def test_what_neither_gpu_nor_machine_hold_is_said():
     assert chosen(free_mb=500, gpu_mb=1200).sentence == "needs 908 MB more"
     assert chosen(free_mb=500, gpu_mb=100).sentence == "needs 2.0 GB more"
+    assert chosen(free_mb=0).missing_bytes - chosen(free_mb=100).missing_bytes == 100 * 10**6
 
 
 def test_few_questions_are_asked():

@@ -7,6 +7,7 @@ from models.errors import UserError
 from runtime.config import LoadConfig
 from runtime.probe import Probe
 from runtime.reference import Reference
+from tests.runtime.odd_models import write_mamba
 
 STORY = "Once upon a time"
 
@@ -75,3 +76,9 @@ def test_a_device_that_is_not_here_gets_a_sentence(stories):
     forced = Probe(stories / "stories260K-f32.gguf", LoadConfig(device="cpu", threads=1))
     assert forced.generate([1], 3)[0]
     forced.close()
+
+
+def test_a_model_whose_state_can_not_be_cut_back_is_refused(tmp_path, demo_gguf):
+    write_mamba(tmp_path / "state.gguf", demo_gguf)
+    with pytest.raises(UserError, match="is a mamba model.*attention only"):
+        Probe(tmp_path / "state.gguf")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -113,6 +114,101 @@ def test_an_interrupt_from_the_terminal_does_not_reach_the_worker(session):
     stream = session.chat(ask("Tell me everything about diabetes."), LONG)
     next(iter(stream))
     assert os.getpgid(session.pid) != os.getpgid(0)
+
+
+def test_an_interrupt_while_it_loads_anew_leaves_a_session_that_works(session):
+    session.unload()
+    timer = threading.Timer(0.15, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        list(session.chat(ask("Hi"), SampleConfig(max_tokens=2000, seed=3, temperature=2.0)))
+        time.sleep(5)
+    assert "".join(session.chat(ask("Hi"), SampleConfig(max_tokens=5)))
+
+
+def test_a_worker_stopped_while_it_loads_is_ended_and_close_does_not_wait(demo_gguf):
+    session, ended = Session(), []
+
+    def load():
+        try:
+            session.load(demo_gguf, SMALL)
+        except UserError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    wait_for(lambda: session._starting is not None)
+    os.kill(session._starting.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    session.close()
+    thread.join(20)
+    assert ended and time.monotonic() - began < 15 and session.pid is None
+
+
+def test_closing_a_stream_wakes_the_thread_that_reads_it(session):
+    stream = session.chat(ask("Tell me everything about diabetes."), LONG)
+    os.kill(session.pid, signal.SIGSTOP)                              # so that nothing comes
+    reader = threading.Thread(target=lambda: list(stream))
+    reader.start()
+    stream.close()
+    reader.join(5)
+    os.kill(session.pid, signal.SIGCONT)
+    assert not reader.is_alive()
+
+
+def test_scores_that_nobody_waits_for_are_not_computed(session):
+    items = [([2, *range(100, 300)], [[5]])] * 3000
+    timer = threading.Timer(0.7, lambda: signal.raise_signal(signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        session.score(items)
+    wait_for(lambda: session._worker._inboxes == {})
+    assert session.score([([2, 5], [[6]])]) and session.score([]) == [] and session.score_chats([], ["a"]) == []
+
+
+@pytest.mark.parametrize("wrong", ["a", 1.5, True, None, 8192, -1])
+def test_wrong_ids_are_refused_and_the_worker_lives(session, wrong):
+    pid = session.pid
+    with pytest.raises(UserError, match="no token"):
+        session.score([([2, wrong], [[5]])])
+    with pytest.raises(UserError, match="no token"):
+        session.score([([2, 5], [[wrong]])])
+    assert session.pid == pid
+
+
+def test_a_message_that_can_not_be_sent_leaves_nothing_behind(session):
+    with pytest.raises((TypeError, ValueError, UserError)):
+        session.chat([{"role": "user", "content": b"bytes"}])
+    assert session._worker._inboxes == {}
+
+
+@pytest.mark.parametrize("path", ["/tmp/" + "a" * 300 + ".gguf", "/etc/passwd/x.gguf"])
+def test_a_path_that_can_not_be_gets_a_sentence_and_leaves_no_process(session, path):
+    before = len(psutil.Process().children())
+    with pytest.raises(UserError):
+        session.load(Path(path))
+    assert len(psutil.Process().children()) == before and session.pid
+
+
+def test_a_file_replaced_by_another_is_loaded_anew(session, shared_data):
+    path, info = session._wanted[0], session.info
+    other = path.with_suffix(".other")
+    shutil.copy(shared_data / "models" / "stories260K" / "stories260K-f32.gguf", other)
+    os.replace(other, path)
+    assert session.load(path, SMALL).fingerprint != info.fingerprint
+
+
+def test_a_call_that_never_ends_is_noticed(session):
+    """The worker's main thread hangs outside llama.cpp's batches: it says no more that it lives."""
+    from runtime.worker import Worker
+    worker = Worker(None, None)
+    worker._service = type("Idle", (), {"is_computing": False})()
+    worker._began = time.monotonic() - 3
+    assert worker._is_stuck()
+    worker._service.is_computing = True
+    assert not worker._is_stuck()
+    worker._began, worker._prepared = 0.0, time.monotonic() - 60
+    assert worker._is_stuck()
 
 
 def test_loading_twice_keeps_the_worker_and_another_config_replaces_it(session, demo_gguf):
