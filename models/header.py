@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-
 from models import sound
 from models.errors import UserError
+from models.tensor_types import TENSOR_TYPES
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
@@ -258,15 +257,13 @@ class _Reader:
             raise self.damaged(f"the tensor {name[:60]!r} has {sides} dimensions")
         shape = tuple(self.scalar("Q") for _ in range(sides))
         kind, offset = self.scalar("I"), self.scalar("Q")
-        try:
-            quant = GGMLQuantizationType(kind)
-        except ValueError:
-            raise self.damaged(f"the tensor {name[:60]!r} has the unknown type {kind}") from None
-        block, block_bytes = GGML_QUANT_SIZES[quant]
+        if kind not in TENSOR_TYPES:
+            raise self.damaged(f"the tensor {name[:60]!r} has the unknown type {kind}")
+        type_name, block, block_bytes = TENSOR_TYPES[kind]
         rows = 1
         for side in shape[1:]:
             rows *= side
         if shape[0] % block or min(shape) < 1 or shape[0] * rows > 1 << 50:
-            raise self.damaged(f"the tensor {name[:60]!r} has the impossible shape {list(shape)} for {quant.name}")
-        return Tensor(name=name, shape=shape, type_name=quant.name, offset=offset,
+            raise self.damaged(f"the tensor {name[:60]!r} has the impossible shape {list(shape)} for {type_name}")
+        return Tensor(name=name, shape=shape, type_name=type_name, offset=offset,
                       bytes=shape[0] // block * block_bytes * rows)

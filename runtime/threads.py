@@ -2,11 +2,9 @@
 
 import contextlib
 import os
-import statistics
 import time
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -63,7 +61,8 @@ def tune(step: Callable[[int], None], fingerprint: str, cores: int = 0, watch: "
                 step(count)
                 measured.append(clock() - began)
                 yield
-    speeds = {count: 1 / max(1e-9, statistics.median(measured)) for count, measured in seconds.items()}
+    from statistics import median  # only here: importing it takes longer than a short answer
+    speeds = {count: 1 / max(1e-9, median(measured)) for count, measured in seconds.items()}
     best = min(count for count, speed in speeds.items() if speed >= GOOD_ENOUGH * max(speeds.values()))
     with contextlib.suppress(UserError, OSError):                   # a full disk: measured again next time
         runs.make_folder(_file(fingerprint).parent)
@@ -147,6 +146,7 @@ class Watch:
 
 def _machine() -> list[str]:
     """What a measurement holds for."""
+    from importlib.metadata import version
     return [cpu_name(), str(physical_cores()[0]), version("llama_cpp_python")]
 
 

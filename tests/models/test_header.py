@@ -9,6 +9,7 @@ import pytest
 
 from models.errors import UserError
 from models.header import fingerprint, read_header
+from models.tensor_types import TENSOR_TYPES
 
 SOUND = {
     "general.name": "Small one", "gemma3.context_length": 2048, "gemma3.block_count": 2, "gemma3.embedding_length": 64,
@@ -176,3 +177,8 @@ def test_fingerprint_tells_files_apart(small_gguf):
     data[-40] ^= 1
     small_gguf.write_bytes(data)
     assert fingerprint(small_gguf) != before and len(before) == 16
+
+
+def test_the_tensor_types_are_those_of_the_gguf_package():
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+    assert {kind.value: (kind.name, *GGML_QUANT_SIZES[kind]) for kind in GGMLQuantizationType} == TENSOR_TYPES
