@@ -168,7 +168,7 @@ class Scheduler:
             assert request.sequence
             start = len(request.sequence.ids)
             self.cache.grow(request.sequence, request.all_ids[start:start + count])
-            if not request.pending:
+            if not request.pending and not request.is_cancelled:
                 self._draw(request, self.context.logits(row))
 
     def _rows(self) -> tuple[list[Row], list[tuple[Request, int, int]]]:
