@@ -16,7 +16,7 @@ import numpy as np
 
 from runtime.config import LoadConfig
 from runtime.device import default_threads
-from runtime.llama import LOG, Model, OutOfMemory
+from runtime.llama import LOG, C, Model, OutOfMemory
 from runtime.pool import padded
 
 BATCH_TOKENS = 512
@@ -27,8 +27,7 @@ MAX_OUTPUTS = 64                                  # rows of one batch that may a
 OK, NO_ROOM, ABORTED = 0, 1, 2                    # what llama_decode returns
 
 # A flag that llama.cpp can read without the interpreter lock: strlen(data) != 0 means stop.
-_C = ctypes.cdll.msvcrt if hasattr(ctypes, "windll") else ctypes.CDLL(None)
-_STRLEN = ctypes.cast(_C.strlen, lib.ggml_abort_callback)
+_STRLEN = ctypes.cast(C.strlen, lib.ggml_abort_callback)
 
 
 class Aborted(Exception):

@@ -7,7 +7,6 @@ never do (runtime/session.py).
 import ctypes
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import llama_cpp
 import llama_cpp.llama_cpp as lib
 
 from models.errors import UserError
-from models.header import read_header
+from models.header import Header, read_header
 from runtime.config import LoadConfig
 from tasks.controls import Controls, controls_of
 
@@ -25,6 +24,9 @@ PIECE_CHARACTERS = 4096                           # of a text, cut behind a user
 DEFAULT_LOAD = LoadConfig()
 WARNING, ERROR, CONTINUED = 3, 4, 5               # ggml_log_level
 CONTROL, UNKNOWN = 1 << 3, 1 << 0                 # llama_token_attr bits
+
+
+C = ctypes.cdll.msvcrt if hasattr(ctypes, "windll") else ctypes.CDLL(None)
 
 
 class OutOfMemory(UserError):
@@ -38,7 +40,17 @@ class Log:
         self.lines: deque[str] = deque(maxlen=60)
         self._is_kept = False
         self._keep = lib.llama_log_callback(self._take)       # must outlive the library's use of it
+        self._drop = ctypes.cast(C.abs, lib.llama_log_callback)         # abs(level): nothing happens
+        self.listen()
+
+    def listen(self) -> None:
+        """Keep what is printed from now on."""
+        self.lines.clear()
         lib.llama_log_set(self._keep, ctypes.c_void_p(0))
+
+    def ignore(self) -> None:
+        """Let the library print into nothing: each line would wait for the interpreter, which has other work."""
+        lib.llama_log_set(self._drop, ctypes.c_void_p(0))
 
     def _take(self, level: int, text: bytes, user_data: ctypes.c_void_p) -> None:
         if level != CONTINUED:
@@ -85,21 +97,20 @@ class Model:
     """
 
     def __init__(self, path: Path, config: LoadConfig = DEFAULT_LOAD, vocab_only: bool = False,
-                 is_checked: bool = False):
+                 header: Header | None = None):
         """Load path. Raises UserError if it is no whole GGUF, or llama.cpp can not load it.
 
-        is_checked: somebody has just read its header and found it sound; it is read again beside the loading.
+        header: what somebody has just read of it and found sound.
         """
-        LOG.lines.clear()
+        self.header = header or read_header(path)               # refuses a broken file before native code sees it
         lib.llama_backend_init()
         params = model_params(config)
         params.vocab_only = vocab_only
-        with ThreadPoolExecutor(1) as reader:
-            header = reader.submit(read_header, path)
-            if not is_checked:
-                header.result()                 # refuses a broken file before native code sees it
-            self.handle: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
-            self.header = header.result()
+        LOG.ignore()
+        self.handle: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
+        LOG.listen()
+        if not self.handle:                     # once more, to hear why
+            self.handle = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self.handle:
             kind = OutOfMemory if any("alloc" in line for line in LOG.lines) else UserError
             raise kind(f"llama.cpp can not load {path.name}: {LOG.last_error() or 'it gave no reason'}")

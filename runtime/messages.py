@@ -1,16 +1,20 @@
 """The messages between a session and its worker, one JSON line each."""
 
+import base64
 import dataclasses
 import json
+import pickle
 from dataclasses import dataclass, field
 from typing import Any
+
+from models.header import Header
 
 # session -> worker
 
 
 @dataclass(frozen=True)
 class Load:
-    path: str
+    header: str                                 # the file's models.header.Header, as packed() makes it
     config: dict[str, Any]                      # a LoadConfig as models/knobs.py writes it
 
 
@@ -140,6 +144,18 @@ class Failed:
 KINDS = {kind.__name__: kind for kind in (
     Load, Chat, Complete, Score, ScoreChats, Embed, Tokenize, Cancel,
     Alive, Loaded, Piece, End, Scored, Embedded, Tokens, Failed)}
+
+
+def packed(header: Header) -> str:
+    """The header as text, for a worker that need not read it again: a large vocabulary takes its time."""
+    return base64.b64encode(pickle.dumps(header)).decode()
+
+
+def unpacked(text: str) -> Header:
+    """The header that packed() made text of; only ever of our own parent."""
+    header = pickle.loads(base64.b64decode(text))
+    assert isinstance(header, Header)
+    return header
 
 
 def to_line(message: Any) -> bytes:

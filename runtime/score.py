@@ -73,7 +73,7 @@ class Scorer:
                                 f"{self._context.cells:,}; shorten it, or load the model with a longer context.")
 
     def _groups(self, items: Sequence[Item], prefix: list[int]) -> Iterator[list[Part]]:
-        """Parts of items that go in together: as many as sequences and cells allow, half the cells for several items."""
+        """Parts of items that go in together: as many as sequences and cells allow, half the cells for several."""
         group: list[Part] = []
         tags, cells = 0, len(prefix)
         for number, item in enumerate(items):

@@ -64,16 +64,13 @@ class Lane:
 class Service:
     """What a worker does with one model. For one thread, but for cancel() and reading the vocabulary."""
 
-    def __init__(self, path: Path, config: LoadConfig, tell: Tell):
-        """Load path, whose header the session has read; tell(message) is called with every answer.
-
-        Raises UserError if it can not be loaded.
-        """
-        self.model = Model(path, config, is_checked=True)
+    def __init__(self, model: Model, config: LoadConfig, tell: Tell):
+        """Serve model; tell(message) is called with every answer. Raises UserError if a context does not fit."""
+        self.model = model
         self.ctx_tokens = config.ctx_tokens or min(self.model.train_ctx_tokens, DEFAULT_CTX_TOKENS)
         self.spoken: OrderedDict[str, list[int]] = OrderedDict()    # answers of ours -> their ids as generated
         self._config, self._tell = config, tell
-        self._fingerprint = fingerprint(path)
+        self._fingerprint = fingerprint(model.header.path)
         self._lanes: dict[str, Lane] = {}
         self._embedder: Embedder | None = None
         self._places: dict[int, tuple[Lane, Request]] = {}

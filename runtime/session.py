@@ -30,6 +30,7 @@ from runtime.messages import (
     Scored,
     Tokenize,
     Tokens,
+    packed,
 )
 from runtime.pool import DEFAULT_CTX_TOKENS, cache_bytes_per_token
 from runtime.process import LOAD_NUMBER, WorkerDied, WorkerProcess
@@ -154,18 +155,18 @@ class Session:
         try:
             if likely / 1e6 + SPARE_MB > PLENTY * machine().free_mb:
                 config = fitted(path, config)
-            return self._start(worker, path, config)
+            return self._start(worker, header, config)
         except _TooMuch as error:               # a full GPU, or somebody else was quicker
             chosen = fitted(path, config)
             if (chosen.gpu_layers, chosen.ctx_tokens) == (config.gpu_layers, context):
                 raise UserError(str(error)) from None
-            return self._start(WorkerProcess(config.idle_minutes * 60), path, chosen)
+            return self._start(WorkerProcess(config.idle_minutes * 60), header, chosen)
 
-    def _start(self, worker: WorkerProcess, path: Path, config: LoadConfig) -> ModelInfo:
+    def _start(self, worker: WorkerProcess, header: Header, config: LoadConfig) -> ModelInfo:
         inbox = worker.inbox(LOAD_NUMBER)
         self._starting = worker
         try:
-            worker.send(Load(str(path), knobs.to_json(config)))
+            worker.send(Load(packed(header), knobs.to_json(config)))
             answer = inbox.get()
         except BaseException:                   # Ctrl-C: nobody would wait for this one any more
             worker.kill()
@@ -178,10 +179,10 @@ class Session:
             if isinstance(answer, Failed) and answer.is_memory:
                 raise _TooMuch(answer.text)
             if isinstance(answer, WorkerDied):
-                raise UserError(f"llama.cpp ended while it loaded {path.name}: the file is damaged, or the memory "
-                                f"does not hold it. ({answer})") from answer
+                raise UserError(f"llama.cpp ended while it loaded {header.path.name}: the file is damaged, or the "
+                                f"memory does not hold it. ({answer})") from answer
             raise _as_error(answer)
-        self._worker, self._wanted, self.info = worker, (path, config), answer
+        self._worker, self._wanted, self.info = worker, (header.path, config), answer
         return answer
 
     def chat(self, messages: Messages, sample: SampleConfig = DEFAULT_SAMPLE, adapter: Path | None = None) -> Stream:
@@ -302,7 +303,8 @@ class Session:
         if self._worker is None or not self._worker.is_alive:
             self._unload()
             path, config = self._wanted
-            self._start(WorkerProcess(config.idle_minutes * 60), path, config)      # if it fails: tried again next time
+            header = read_header(path)          # if it is gone: tried again at the next request
+            self._start(WorkerProcess(config.idle_minutes * 60), header, config)
         assert self._worker is not None
         return self._worker
 

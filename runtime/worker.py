@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -33,6 +33,7 @@ from runtime.messages import (
     Tokens,
     from_line,
     to_line,
+    unpacked,
 )
 from tasks import prompt
 from tasks.window import Window
@@ -62,10 +63,11 @@ class Worker:
     def serve(self) -> None:
         """Answer requests until stdin ends."""
         from runtime.llama import OutOfMemory  # while the session still looks at the file
-        from runtime.service import Service
-        self._service_class, self._out_of_memory = Service, OutOfMemory
+        self._out_of_memory = OutOfMemory
         for work in (self._read, self._prepare, self._live):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
+        from runtime.service import Service  # while llama.cpp loads the weights already
+        self._service_class = Service
         while True:
             service = self._service
             is_busy = service is not None and service.has_work
@@ -104,7 +106,7 @@ class Worker:
                 if self._service is not None:
                     self._service.cancel(message.id)
             elif isinstance(message, Load):
-                self._tasks.put((-1, lambda load=message: self._load(load)))        # type: ignore[misc]
+                self._begin_load(message)
             else:
                 self._texts.put(message)
         os._exit(0)                             # the parent is gone; native code may still be running
@@ -194,11 +196,26 @@ class Worker:
     def _embed(self, message: Embed) -> None:
         self._tell(Embedded(message.id, list(self._service.embed(message.texts))))
 
-    # the main thread
+    def _begin_load(self, message: Load) -> None:
+        """Let llama.cpp load the weights beside what the main thread is still importing."""
+        from runtime.llama import Model
+        config, header = knobs.from_json(LoadConfig, message.config), unpacked(message.header)
+        model: Future[Any] = Future()
 
-    def _load(self, message: Load) -> None:
-        self._service = self._service_class(Path(message.path), knobs.from_json(LoadConfig, message.config), self._tell)
-        self._tell(self._service.loaded())
+        def load() -> None:
+            try:
+                model.set_result(Model(header.path, config, header=header))
+            except UserError as error:
+                model.set_exception(error)
+
+        def serve() -> None:
+            self._service = self._service_class(model.result(), config, self._tell)
+            self._tell(self._service.loaded())
+
+        threading.Thread(target=load, name="load", daemon=True).start()
+        self._tasks.put((-1, serve))
+
+    # the main thread
 
     def _tell(self, message: Any) -> None:
         self._told.append(to_line(message))

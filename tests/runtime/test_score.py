@@ -102,7 +102,7 @@ def test_scoring_never_cuts_an_answer_short(window_model, open_context, by_trans
     close(small.score(items, beside=small.scheduler.step), by_transformers(items))
     while small.scheduler.has_work:
         small.scheduler.step()
-    assert ends == {number: ("length", 100) for number in range(3)}
+    assert ends == dict.fromkeys(range(3), ("length", 100))
 
 
 def test_what_is_shared_is_computed_once(bench):
