@@ -1,23 +1,31 @@
 """How one answer's next token is drawn: llama.cpp's own samplers, a grammar that only lets through what it allows."""
 
 import ctypes
-import json
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
 import numpy as np
-from llama_cpp import llama_grammar
 
 from models.errors import UserError
 from runtime.config import SampleConfig
 from runtime.context import log_softmax_at
 from runtime.llama import Model
+from runtime.schema import schema_grammar
 
 PENALTY_WINDOW_TOKENS = 256
 MAX_GRAMMAR_CHARACTERS = 100_000
-MAX_SCHEMA_DEPTH = 60
+LEAST_TEMPERATURE = 1e-6                       # below it, logits / temperature overflow: the likeliest token is meant
+MAX_GROUPS = 100                                # that stand in one another; llama.cpp's parser recurses
+MAX_REPEATS = 2000
+# Literals, classes, comments and tokens of GBNF, so that what stands in them is no bracket; then brackets.
+BRACKETS = re.compile(r"""
+    "(?:\\.|[^"\\])*"? | \[(?:\\.|[^\]\\])*\]? | \#[^\r\n]* | <[^>]*>
+    | [()] | \{\s*(?P<low>[0-9]*)\s*,?\s*(?P<high>[0-9]*)""", re.VERBOSE | re.DOTALL)
+SCHEMA_WORDS = "JSON schema asks for something that can not be expressed"
+GRAMMAR_WORDS = "grammar does not parse as GBNF (a rule called root, every name defined, no left recursion)"
 CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])     # llama_token_data
 
 
@@ -28,15 +36,16 @@ class Sampler:
         """past: the prompt, for the repeat penalty. Raises UserError for a grammar or schema that can not be used."""
         self._model = model
         self._has_ended = False
-        self._grammar = _grammar(model, config)
-        self._is_argmax = config.temperature == 0.0 and config.repeat_penalty == 1.0 and self._grammar is None
+        self._grammar = made_grammar(model, config)
+        is_greedy = config.temperature < LEAST_TEMPERATURE
+        self._is_argmax = is_greedy and config.repeat_penalty == 1.0 and self._grammar is None
         self._chain: Any = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         if config.repeat_penalty != 1.0:
             self._add(lib.llama_sampler_init_penalties(
                 model.n_vocab, PENALTY_WINDOW_TOKENS, config.repeat_penalty, 0.0, 0.0))
             for token in past[-PENALTY_WINDOW_TOKENS:]:
                 lib.llama_sampler_accept(self._chain, token)
-        if config.temperature == 0.0:
+        if is_greedy:
             self._add(lib.llama_sampler_init_greedy())
             return
         if config.top_k:
@@ -104,6 +113,10 @@ class Candidates:
         lib.llama_sampler_apply(grammar, ctypes.byref(self._array))
         return bool((self._data["logit"] > -np.inf).any())
 
+    def left(self) -> np.ndarray:
+        """The ids of what was not taken out."""
+        return self._data["id"][self._data["logit"] > -np.inf]
+
 
 def top_logprobs(logits: np.ndarray, token: int, count: int) -> tuple[float, list[tuple[int, float]]]:
     """(log p of token, the count likeliest tokens with theirs, best first) under logits (n_vocab,), in nats."""
@@ -113,60 +126,42 @@ def top_logprobs(logits: np.ndarray, token: int, count: int) -> tuple[float, lis
     return found[0], list(zip(best.tolist(), found[1:], strict=True))
 
 
-def _grammar(model: Model, config: SampleConfig) -> Any:
-    """The grammar sampler that config asks for, or None."""
+def made_grammar(model: Model, config: SampleConfig) -> Any:
+    """The grammar sampler that config asks for, or None. Raises UserError if there is none."""
+    text = grammar_text(config)
+    if not text:
+        return None
+    found = lib.llama_sampler_init_grammar(model.vocab, text.encode("utf-8", "replace"), b"root")
+    if not found:
+        raise UserError(f"The {SCHEMA_WORDS if config.json_schema else GRAMMAR_WORDS}.")
+    return found
+
+
+def grammar_text(config: SampleConfig) -> str:
+    """The GBNF that an answer has to follow, "" for none.
+
+    Raises UserError for a schema that can not be followed, and for what llama.cpp's parser does not survive.
+    """
     if config.grammar and config.json_schema:
         raise UserError("An answer follows a grammar or a JSON schema, not both; leave one of them out.")
-    if not config.grammar and not config.json_schema:
-        return None
     text = schema_grammar(config.json_schema) if config.json_schema else config.grammar
     if len(text) > MAX_GRAMMAR_CHARACTERS:
         raise UserError(f"The grammar has {len(text):,} characters; {MAX_GRAMMAR_CHARACTERS:,} are the most.")
     if "\0" in text:
         raise UserError("The grammar holds a null character.")
-    found = lib.llama_sampler_init_grammar(model.vocab, text.encode("utf-8", "replace"), b"root")
-    if not found:
-        what = "JSON schema asks for something that can not be expressed" if config.json_schema else \
-            "grammar does not parse as GBNF (a rule called root, every name defined, no left recursion)"
-        raise UserError(f"The {what}.")
-    return found
+    _check_brackets(text)
+    return text
 
 
-def schema_grammar(schema: str) -> str:
-    """The GBNF grammar of a JSON schema. Raises UserError if it is no schema, or nothing can satisfy it."""
-    try:
-        read = json.loads(schema)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"The JSON schema is no JSON ({error}).") from error
-    if not isinstance(read, dict):
-        raise UserError(f"The JSON schema is {str(read)[:40]!r}; use an object.")
-    _refuse_impossible(read, 0)
-    try:
-        return llama_grammar.json_schema_to_gbnf(schema)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RecursionError,
-            NotImplementedError) as error:
-        raise UserError(f"The JSON schema can not be followed ({type(error).__name__}: {error}).") from error
-
-
-LIMITS = (("minLength", "maxLength"), ("minItems", "maxItems"), ("minimum", "maximum"),
-          ("minProperties", "maxProperties"))
-
-
-def _refuse_impossible(schema: Any, depth: int) -> None:
-    if depth > MAX_SCHEMA_DEPTH:
-        raise UserError(f"The JSON schema is nested more than {MAX_SCHEMA_DEPTH} deep.")
-    if isinstance(schema, list):
-        for part in schema:
-            _refuse_impossible(part, depth + 1)
-        return
-    if not isinstance(schema, dict):
-        return
-    for name in ("enum", "anyOf", "oneOf"):
-        if name in schema and schema[name] == []:
-            raise UserError(f"The JSON schema can not be satisfied: its {name} is empty.")
-    for low, high in LIMITS:
-        least, most = schema.get(low), schema.get(high)
-        if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
-            raise UserError(f"The JSON schema can not be satisfied: {low} {least} is more than {high} {most}.")
-    for part in schema.values():
-        _refuse_impossible(part, depth + 1)
+def _check_brackets(text: str) -> None:
+    depth = 0
+    for part in BRACKETS.finditer(text):
+        depth += {"(": 1, ")": -1}.get(part.group(), 0)
+        if depth > MAX_GROUPS:
+            raise UserError(f"The grammar nests more than {MAX_GROUPS} groups in one another; use rules with names.")
+        low, high = part.group("low"), part.group("high")
+        for count in (low, high):
+            if count and (len(count.lstrip("0")) > 4 or int(count) > MAX_REPEATS):
+                raise UserError(f"The grammar repeats something {count[:20]} times; {MAX_REPEATS:,} are the most.")
+        if low and high and int(low) > int(high):
+            raise UserError(f"The grammar repeats something at least {low} and at most {high} times; turn them round.")

@@ -55,6 +55,7 @@ class Worker:
         self._cancelled: set[int] = set()       # numbers; one may come before its request is ready
         self._service: Any = None               # runtime.service.Service
         self._quiet_s = QUIET_S                 # how long nothing must be asked before threads are measured
+        self._grammars: Any = None              # runtime.grammar.GrammarTrial, for the preparing thread
         self._window = Window()                 # used by the preparing thread alone
         self._began = self._prepared = 0.0      # time.monotonic() of the running task, and of the text being prepared
         self._told: list[bytes] = []            # lines of this step
@@ -158,8 +159,10 @@ class Worker:
         return lambda: self._embed(message)
 
     def _answer_task(self, message: Chat | Complete) -> Task:
+        from runtime.sampler import grammar_text
         from runtime.scheduler import Request
         service, sample = self._service, knobs.from_json(SampleConfig, message.sample)
+        self._grammars.check(grammar_text(sample))              # in a process of its own, before ours meets it
         dropped = 0
         if isinstance(message, Chat):
             room = min(sample.max_tokens, service.ctx_tokens // 4)
@@ -209,6 +212,8 @@ class Worker:
                 model.set_exception(error)
 
         def serve() -> None:
+            from runtime.grammar import GrammarTrial
+            self._grammars = GrammarTrial(header.path)
             self._service = self._service_class(model.result(), config, self._tell)
             self._tell(self._service.loaded())
 

@@ -1,6 +1,5 @@
 """Chat templates rendered as transformers renders them, in a sandbox, with what they do to a turn found out."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -9,25 +8,29 @@ import jinja2
 import jinja2.ext
 import jinja2.nodes
 import jinja2.parser
-import jinja2.sandbox
 
 from models.errors import UserError
+from tasks.sandbox import Sandbox
 
 # What a template can raise in the middle of its own expressions, beside Jinja's errors.
-MISTAKES = (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, SyntaxError,
-            TypeError, ValueError)
+MISTAKES = (jinja2.TemplateError, ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, OSError,
+            RuntimeError, SyntaxError, TypeError, ValueError)
 
 
 def rendered(template: str, turns: Sequence[Mapping[str, str]], bos: str, eos: str, is_open: bool) -> str:
     """The conversation as template writes it; is_open: up to and including the header of the model's turn.
 
-    Raises UserError if the template refuses the turns or can not be run.
+    Raises UserError if the template refuses the turns, can not be run, or takes too long or too much memory.
     """
     try:
-        return _compiled(template).render(messages=turns, add_generation_prompt=is_open,
+        return _compiled(template).render(Sandbox.clock(), messages=turns, add_generation_prompt=is_open,
                                           bos_token=bos, eos_token=eos, tools=None, documents=None)
     except MISTAKES as error:
-        raise UserError(f"The model's chat template refuses these messages: {error}.") from error
+        raise UserError(f"The model's chat template refuses these messages: {_words(error)}.") from error
+
+
+def _words(error: BaseException) -> str:
+    return str(error)[:300].rstrip(".") or type(error).__name__
 
 
 @lru_cache(maxsize=16)
@@ -60,9 +63,7 @@ class _Generation(jinja2.ext.Extension):
 @lru_cache(maxsize=16)
 def _compiled(template: str) -> jinja2.Template:
     """Compiled as transformers does it (trim_blocks, lstrip_blocks, loop controls), in a sandbox."""
-    env = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation])
-    env.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    env = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, _Generation])
     env.globals["raise_exception"] = _refuse
     env.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return env.from_string(template)

@@ -8,7 +8,8 @@ import pytest
 from models.errors import UserError
 from runtime.config import LoadConfig, SampleConfig
 from runtime.llama import Model
-from runtime.sampler import Sampler, schema_grammar, top_logprobs
+from runtime.sampler import Sampler, grammar_text, top_logprobs
+from runtime.schema import schema_grammar
 from runtime.session import Session
 
 PERSON = {"type": "object", "properties": {
@@ -94,6 +95,12 @@ def test_an_answer_follows_its_grammar_and_the_law_of_the_model(session, model):
     (dict(json_schema='{"$ref": "#/definitions/none"}'), "can not be followed"),
     (dict(json_schema='{"type": "nothing"}'), "can not be followed"),
     (dict(json_schema='{"$ref": "#"}'), "can not be"),
+    (dict(grammar='root ::= "a"{5,2}'), "at least 5 and at most 2"), (dict(grammar='root ::= "a"{2001}'), "repeats"),
+    (dict(grammar='root ::= "a"{99999999999999999999}'), "repeats"),
+    (dict(grammar="root ::= " + "(" * 30_000 + '"a"' + ")" * 30_000), "nests more than 100"),
+    (dict(json_schema='{"type": "string", "maxLength": 1000000000}'), "maxLength is 1000000000; use 0 to 2,000"),
+    (dict(json_schema='{"type": "array", "items": {}, "minItems": 1000000000}'), "use 0 to 2,000"),
+    (dict(json_schema='{"type": "string", "pattern": "^a{100000000}$"}'), "repeats"),
     (dict(json_schema='{"items": ' * 200 + "{}" + "}" * 200), "nested"),
 ])
 def test_what_can_not_be_followed_gets_a_sentence_and_the_worker_lives(session, options, words):
@@ -134,3 +141,19 @@ def test_top_logprobs_are_the_likeliest():
 
 def test_the_grammar_of_a_schema_is_deterministic():
     assert schema_grammar(json.dumps(PERSON)) == schema_grammar(json.dumps(PERSON))
+
+
+@pytest.mark.parametrize("temperature", [1e-7, 1e-38, 1e-45, 5e-324])
+def test_a_temperature_near_zero_is_zero(model, temperature):
+    logits = np.full(model.n_vocab, -30, np.float32)
+    logits[[10, 11, 12]] = [30.0, 29.9, 20.0]
+    sampler = Sampler(model, SampleConfig(temperature=temperature, seed=1), [])
+    assert {sampler.pick(logits) for _ in range(50)} == {10}
+
+
+@pytest.mark.parametrize("grammar", [
+    'root ::= "' + "(" * 200 + '" [' + "(" * 200 + "] # " + "(" * 200 + "{9999}", r'root ::= "\"' + "(" * 200 + '"',
+    'root ::= "{9,2}" [{9,2}] ' + '("a") ' * 200, r"root ::= [\]" + "(" * 200 + "]"])
+def test_signs_in_literals_classes_and_comments_are_no_brackets(model, grammar):
+    assert grammar_text(SampleConfig(grammar=grammar)) == grammar
+    Sampler(model, SampleConfig(grammar=grammar), []).close()
