@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from runtime.context import Context
+from runtime.pool import KEPT_SEQUENCES
 
-KEPT_SEQUENCES = 12                             # beside the slots: conversations that may go on
 LEAST_SHARED = 16                               # a shorter common beginning is computed anew
 TAKEN_OVER = 0.75                               # share of a kept sequence that must be common to cut it instead of copy
 

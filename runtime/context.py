@@ -17,10 +17,10 @@ import numpy as np
 from runtime.config import LoadConfig
 from runtime.device import default_threads
 from runtime.llama import LOG, C, Model, OutOfMemory
-from runtime.pool import padded
+from runtime.pool import padded, sequences_for
 
 BATCH_TOKENS = 512
-MAX_SEQUENCES = 64                                # a row of logits is reserved for each
+MAX_SEQUENCES = 64
 TWINS = 128                                       # the twin of sequence s is s + TWINS; llama.cpp knows 256
 LEAST_CHUNK = 8                                   # prompt tokens that a step takes beside a token of every stream
 MAX_OUTPUTS = 64                                  # rows of one batch that may ask for logits
@@ -48,8 +48,12 @@ class Row:
 
 
 def context_params(config: LoadConfig, model: Model, cells: int, outputs: int = MAX_OUTPUTS,
-                   sequences: int = MAX_SEQUENCES) -> Any:
-    """llama_context_params for a pool of cells: the worker and the estimate open a context with the same."""
+                   sequences: int = 0) -> Any:
+    """llama_context_params for a pool of cells: the worker and the estimate open a context with the same.
+
+    outputs: rows of one batch that may ask for logits; sequences: 0 is what the slots need.
+    """
+    sequences = sequences or sequences_for(config.slots)
     params = lib.llama_context_default_params()
     params.n_ctx = cells
     batch = max(config.batch_tokens or BATCH_TOKENS, config.slots + LEAST_CHUNK if sequences > 1 else 1)
@@ -69,11 +73,12 @@ class Context:
     """A cache of cells and the sequences in it. Not for two threads at once, but for abort()."""
 
     def __init__(self, model: Model, config: LoadConfig, cells: int, outputs: int = MAX_OUTPUTS,
-                 sequences: int = MAX_SEQUENCES):
+                 sequences: int = 0):
         """Raises OutOfMemory if the memory does not hold it."""
         self.model, self.cells = model, padded(cells)
         params = context_params(config, model, self.cells, outputs, sequences)
         self.batch_tokens: int = params.n_batch
+        self.sequences: int = params.n_seq_max    # their numbers are below this
         self.max_outputs: int = min(params.n_outputs_max, params.n_batch)
         self._abort_flag = ctypes.create_string_buffer(2)
         params.abort_callback, params.abort_callback_data = _STRLEN, ctypes.addressof(self._abort_flag)

@@ -29,6 +29,12 @@ CONTROL, UNKNOWN = 1 << 3, 1 << 0                 # llama_token_attr bits
 C = ctypes.cdll.msvcrt if hasattr(ctypes, "windll") else ctypes.CDLL(None)
 
 
+def give_memory_back() -> None:
+    """Let glibc return what was freed to the system; elsewhere it goes by itself."""
+    if hasattr(C, "malloc_trim"):
+        C.malloc_trim(0)
+
+
 class OutOfMemory(UserError):
     """A smaller choice may fit."""
 

@@ -6,6 +6,8 @@ from models.header import Header
 
 DEFAULT_CTX_TOKENS = 8192
 CELLS_PAD = 256                                   # llama.cpp rounds the cache up to this
+KEPT_SEQUENCES = 7                                # beside the slots: conversations that may go on
+SEQUENCES, LEAST_SCORING = 32, 8                  # of a context in all, and of these for scoring
 POOL_BYTES = 64 << 20                             # what room for more than one conversation may take
 
 
@@ -31,6 +33,11 @@ def cache_bytes_per_token(header: Header) -> int:
         return 0
     total = sum(heads) if isinstance(heads, list) else heads * layers if isinstance(heads, int) else 0
     return int(total * (width + value) * 2)
+
+
+def sequences_for(slots: int) -> int:
+    """Sequences of a context with so many slots: llama.cpp reserves a row of logits for each."""
+    return max(SEQUENCES, slots + KEPT_SEQUENCES + 1 + LEAST_SCORING)
 
 
 def padded(cells: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from models.errors import UserError
 from runtime.cache import Cache, common_length
-from runtime.context import MAX_SEQUENCES, Aborted, Context, NoRoom, Row, log_softmax_at
+from runtime.context import Aborted, Context, NoRoom, Row, log_softmax_at
 
 Part = tuple[int, list[int]]                    # the number of an item, and which of its candidates
 Scores = list[list[float]]                      # of one item: for each candidate, log p of each of its tokens, in nats
@@ -37,7 +37,7 @@ class Scorer:
         """The sequences from first_sequence up are the scorer's."""
         self._context, self._cache = context, cache
         self._prefix_sequence = first_sequence
-        self._sequences = range(first_sequence + 1, MAX_SEQUENCES)
+        self._sequences = range(first_sequence + 1, context.sequences)
         self._prefix: list[int] = []            # what lies in the prefix sequence
         self._clears = -1                       # context.clears when it was computed alone; else it is not kept
         self._is_ready = False                  # the prefix sequence holds what the running job needs

@@ -10,14 +10,13 @@ from typing import Any
 from models.errors import UserError
 from models.header import fingerprint
 from runtime.adapter import Adapter
-from runtime.cache import KEPT_SEQUENCES
 from runtime.config import LoadConfig
-from runtime.context import MAX_SEQUENCES, Context, Row
+from runtime.context import Context, Row
 from runtime.device import default_threads
 from runtime.embed import Embedder, offers_embeddings
-from runtime.llama import Model
+from runtime.llama import Model, give_memory_back
 from runtime.messages import End, Failed, Loaded, Piece, Scored
-from runtime.pool import DEFAULT_CTX_TOKENS, pool_cells
+from runtime.pool import DEFAULT_CTX_TOKENS, KEPT_SEQUENCES, pool_cells
 from runtime.scheduler import Request, Scheduler, TokenLogprob
 from runtime.score import Item, Scorer, Scores
 from runtime.threads import Watch, tune, tuned_threads
@@ -59,6 +58,7 @@ class Lane:
         self.context.close()
         if self._adapter:
             self._adapter.close()
+        give_memory_back()
 
 
 class Service:
@@ -93,7 +93,8 @@ class Service:
 
     def _tune(self) -> Iterator[None]:
         """Measure thread counts on one token of a sequence of its own; yields after each step."""
-        lane, sequence = self._lane(BASE), MAX_SEQUENCES - 1
+        lane = self._lane(BASE)
+        sequence = lane.context.sequences - 1
 
         def step(threads: int) -> None:
             lane.context.set_threads(threads)

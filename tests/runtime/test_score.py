@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models.errors import UserError
-from runtime.cache import KEPT_SEQUENCES
 from runtime.config import LoadConfig, SampleConfig
 from runtime.llama import Model
+from runtime.pool import KEPT_SEQUENCES
 from runtime.probe import Probe
 from runtime.reference import Reference
 from runtime.scheduler import Request, Scheduler
