@@ -99,7 +99,7 @@ class WorkerProcess:
                 self._process.wait(END_WAIT_S)  # the reader sees the end and tells every inbox
 
     def kill(self) -> None:
-        """End it at once: nothing was asked of it yet."""
+        """End it at once: it is loading, or nothing was asked of it yet."""
         self.is_ending = True
         self._process.kill()
         self._process.wait()

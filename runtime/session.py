@@ -141,23 +141,23 @@ class Session:
             try:
                 header = read_header(path)      # refuses a broken file before native code sees it
                 self._close()
-                info = self._load(worker, header, path, config)
+                info = self._load(worker, header, config)
             except BaseException:
                 worker.kill()
                 raise
             self._asked = asked
             return info
 
-    def _load(self, worker: WorkerProcess, header: Header, path: Path, config: LoadConfig) -> ModelInfo:
+    def _load(self, worker: WorkerProcess, header: Header, config: LoadConfig) -> ModelInfo:
         """Load as config says where the memory is plenty; else ask llama.cpp first how much of it fits."""
         context = config.ctx_tokens or min(header.ctx_tokens or DEFAULT_CTX_TOKENS, DEFAULT_CTX_TOKENS)
         likely = header.bytes + cache_bytes_per_token(header) * context * (1 + config.exact)
         try:
             if likely / 1e6 + SPARE_MB > PLENTY * machine().free_mb:
-                config = fitted(path, config)
+                config = fitted(header.path, config)
             return self._start(worker, header, config)
         except _TooMuch as error:               # a full GPU, or somebody else was quicker
-            chosen = fitted(path, config)
+            chosen = fitted(header.path, config)
             if (chosen.gpu_layers, chosen.ctx_tokens) == (config.gpu_layers, context):
                 raise UserError(str(error)) from None
             return self._start(WorkerProcess(config.idle_minutes * 60), header, chosen)

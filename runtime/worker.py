@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
 
@@ -81,7 +82,6 @@ class Worker:
                 continue
             self._quiet_s = QUIET_S
             self._do(number, task)              # all that have come join the next batch
-            self._write()
 
     def _do(self, number: int, task: Task) -> None:
         self._began = time.monotonic()
@@ -120,7 +120,8 @@ class Worker:
             try:
                 task = self._task(message)
             except UserError as error:
-                self._tasks.put((message.id, lambda text=str(error): _refuse(text)))        # type: ignore[misc]
+                failed = Failed(message.id, str(error), True)
+                self._tasks.put((message.id, partial(self._tell, failed)))
             else:
                 self._tasks.put((message.id, task))
             self._prepared = 0.0
@@ -233,14 +234,10 @@ class Worker:
             self._told.clear()
 
 
-def _refuse(text: str) -> None:
-    raise UserError(text)
-
-
 def _known_ids(ids: list[int], n_vocab: int) -> list[int]:
-    wrong = [one for one in ids if type(one) is not int or not 0 <= one < n_vocab][:1]
-    for one in wrong:
-        raise UserError(f"There is no token {one!r} in this model; ids go from 0 to {n_vocab - 1:,}.")
+    for one in ids:
+        if type(one) is not int or not 0 <= one < n_vocab:
+            raise UserError(f"There is no token {one!r} in this model; ids go from 0 to {n_vocab - 1:,}.")
     return ids
 
 
