@@ -3,42 +3,51 @@
 Every limit is fixed here, before anything is measured.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convert.probes import Messages, built_in, starts
+from convert import probes
+from convert.gguf import Plan
+from convert.loss import Loss, compare
+from convert.survey import GREEDY_TOKENS, Progress, Start, Survey, bos_ids, ids_or_none, stop_ids
 from models.errors import UserError
+from models.header import Header, Tensor, read_header
 from runtime.config import LoadConfig
 from runtime.probe import Probe
 from runtime.reference import Reference
-from tasks.prompt import Tokenizer, prompt_ids, sample_ids, terminator
+from tasks.prompt import Tokenizer
 
 # mean KL divergence from the reference, nats a token; F32 is not 0 because llama.cpp reads GELU from a float16 table
 KL_LIMITS: Mapping[str, float] = {
     "F32": 1e-5, "F16": 0.001, "BF16": 0.001, "Q8_0": 0.01, "Q6_K": 0.02, "Q5_K_M": 0.05, "Q5_0": 0.05,
     "Q4_K_M": 0.15, "Q4_K_S": 0.15, "Q4_0": 0.15, "IQ4_XS": 0.15, "IQ4_NL": 0.15, "Q3_K_M": 0.4, "Q2_K": 1.0,
 }
-HELDOUT_PROMPTS = 20                    # of the run's own rows, beside the built-in ones
-COMPARED_TOKENS = 2000
-LOGITS_AT_ONCE = 1 << 26                # numbers of one row's logits: bounds the length of a compared row
-LONGEST_ROW = 1024
-GREEDY_STARTS = 4
-LONGEST_START = 2048                    # tokens; the reference's attention grows with the square
-GREEDY_TOKENS = 256                     # where the reference stops within these, the file must stop
-CHUNK_ROWS = 64
+KL, STOPS = "mean KL divergence", "answers that do not stop"
+OTHER_IDS, BOS = "prompts with other token ids", "prompts without exactly one BOS"
+OTHER_THAN_TRANSFORMERS = "plain prompts that differ from apply_chat_template"
+OPENS, MMPROJ = "opens", "mmproj"
+ALL_ONES = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}     # exponent: NaN, infinity
+MARKERS = "turn markers that are not one token"
+SPEED_PROMPT_TOKENS, SPEED_NEW_TOKENS = 256, 32
+TRIED_TOKENS = 64                       # whose logits are looked at where nothing is compared
+NO_REFERENCE = "the export was told not to compare with the reference"
+NO_TEMPLATE = "the base model has no chat template"
+GREEN, RED, GREY = "green", "red", "grey"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One line of the report. is_ok is None where nothing is demanded, or the check can not apply (note says why)."""
+    """One line of the report. is_ok None: nothing is demanded of the figure; without a figure the check can not apply,
+    and note says why.
+    """
     name: str
-    figure: float
+    figure: float | None = None
     limit: float | None = None
     is_ok: bool | None = None
     note: str = ""
@@ -46,202 +55,252 @@ class Check:
 
 @dataclass(kw_only=True)
 class FileReport:
-    """What was found of one file."""
+    """What was found of one file. mix: {ggml type: {"tensors", "bytes"}}; speeds in tokens a second, here."""
     path: Path
     type_name: str
     bytes: int
+    has_importance: bool = False
     checks: list[Check] = field(default_factory=list)
+    mix: dict[str, dict[str, int]] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    compared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[Check]:
         return [check for check in self.checks if check.is_ok is False]
 
-    def to_json(self, name: str) -> dict[str, Any]:
-        """As report.json has it, under the file's final name."""
+    @property
+    def status(self) -> str:
+        """Red if anything failed; grey if the numbers were not compared; else green."""
+        is_compared = any(check.name == KL and check.is_ok for check in self.checks)
+        return RED if self.failed else GREEN if is_compared else GREY
+
+    def to_json(self, name: str, is_forced: bool = False) -> dict[str, Any]:
+        """As report.json has it, under the file's final name; is_forced: published although it is red."""
         return {"name": name, "type": self.type_name, "bytes": self.bytes, "is_ok": not self.failed,
+                "status": self.status, "is_forced": bool(is_forced and self.failed),
+                "has_importance": self.has_importance, **self.figures, "mix": self.mix, "compared": self.compared,
                 "checks": [asdict(check) for check in self.checks]}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """What all files are tried on: conversations for ids, rows of ids for logits, starts for greedy generation."""
-    prompts: list[Messages]
-    rows: list[list[int]]
-    starts: list[list[int]]
-    answers: list[tuple[list[int], str]]        # the reference's greedy continuation of each start
+def published(final: Path, report: FileReport, is_forced: bool = False) -> Path:
+    """The name a checked file gets: a red one says so wherever it goes."""
+    if not report.failed:
+        return final
+    return final.with_suffix(".forced.gguf" if is_forced else ".failed.gguf")
 
 
-def check_files(files: Sequence[tuple[Path, str]], reference: Reference, heldout: Sequence[Messages],
-                progress: Callable[[str, int, int], None], limits: Mapping[str, float] = KL_LIMITS,
-                threads: int = 0) -> list[FileReport]:
-    """Check (path, type name) of each file; the reference computes everything once for all of them.
+def check_files(files: Sequence[tuple[Path, str]], survey: Survey, reference: Reference, progress: Progress,
+                limits: Mapping[str, float] = KL_LIMITS, threads: int = 0) -> list[FileReport]:
+    """Check (path, type name) of each file, one after the other, against what the reference said.
 
-    progress(text, done, of) is called between steps and may raise to stop. A file that can not be opened
-    gets a report with that one failed check.
+    progress may raise to stop. A file that can not be opened gets a report with that one failed check.
     """
-    trial = prepare(reference, heldout, progress)
-    longest = max([len(ids) for ids in trial.rows] + [len(ids) + 2 * GREEDY_TOKENS for ids in trial.starts])
-    config = LoadConfig(ctx_tokens=longest + 8, threads=threads, exact=True)
-    reports = [FileReport(path=path, type_name=kind, bytes=path.stat().st_size) for path, kind in files]
-    with ExitStack() as stack:
-        opened = []
-        for report in reports:
-            try:
-                model = Probe(report.path, config)
-            except UserError as error:
-                report.checks.append(Check(name="opens", figure=0, limit=1, is_ok=False, note=str(error)))
-                continue
-            stack.callback(model.close)
-            opened.append((model, report))
-        for model, report in opened:
-            progress(f"Checking the prompts of {report.type_name}", 0, 1)
-            report.checks += prompt_checks(model, reference.tokenizer, trial.prompts)
-        losses = {id(report): Loss() for _, report in opened}
-        for k, ids in enumerate(trial.rows):
-            progress("Comparing logits with the reference", k, len(trial.rows))
-            wanted = reference.logits(ids)
-            for model, report in opened:
-                losses[id(report)].add(wanted, model.logits(ids))
-        for model, report in opened:
-            progress(f"Checking where {report.type_name} stops", 0, 1)
-            report.checks += losses[id(report)].checks(limits[report.type_name])
-            report.checks.append(stop_check(model, trial))
+    longest = max([len(ids) for ids in survey.rows] + [len(start.ids) + len(start.answer) for start in survey.starts])
+    config = LoadConfig(ctx_tokens=longest + 2 * GREEDY_TOKENS + 8, threads=threads, exact=True)
+    reports = []
+    for path, kind in files:
+        report = FileReport(path=path, type_name=kind, bytes=path.stat().st_size)
+        reports.append(report)
+        for model in _opened(report, config):
+            progress(f"Checking the prompts of {kind}", 0, 1)
+            report.checks += template_checks(model, survey.tokenizer)
+            report.checks += prompt_checks(model, survey)
+            loss = compare(model, survey, reference,
+                           lambda done, of: progress("Comparing logits with the reference", done, of))
+            report.checks += loss_checks(loss, limits[kind])
+            report.compared = {"tokens": loss.positions, "heldout_tokens": survey.heldout_tokens}
+            progress(f"Checking where {kind} stops", 0, 1)
+            report.checks += stop_checks(model, survey.starts)
+        _measure(report, threads)
     return reports
 
 
-def prepare(reference: Reference, heldout: Sequence[Messages], progress: Callable[[str, int, int], None]) -> Trial:
-    """Choose what to try, and let the reference answer the starts."""
-    tokenizer = reference.tokenizer
-    bos = tokenizer.encode(tokenizer.bos, control=True) if tokenizer.bos else []
-    width = reference.logits(bos or [0]).shape[1]
-    if not tokenizer.template:          # a base that never learned turns: compared on plain text
-        texts = [messages[-1]["content"] for messages in heldout] or [m[-1]["content"] for m in built_in(frozenset())]
-        rows = _within((bos + tokenizer.encode(text, control=False) for text in texts), width)
-        return Trial(prompts=[], rows=rows, starts=[], answers=[])
-    asked = [list(messages[:-1]) for messages in heldout[:HELDOUT_PROMPTS]]
-    prompts = built_in(tokenizer.controls) + asked
-    fitting = [ids for ids in (prompt_ids(m, tokenizer) for m in asked) if len(ids) <= LONGEST_START]
-    begun = fitting[:GREEDY_STARTS] or [prompt_ids(m, tokenizer) for m in starts()]
-    answers = []
-    for k, ids in enumerate(begun):
-        progress("The reference answers", k, len(begun))
-        answers.append(reference.generate(ids, GREEDY_TOKENS, stop_ids(tokenizer)))
-    held = (sample_ids(messages, tokenizer)[0] for messages in heldout)
-    own = [ids + answer for ids, (answer, _) in zip(begun, answers, strict=True)]   # its most natural text
-    more = (prompt_ids(messages, tokenizer) for messages in prompts)
-    return Trial(prompts=prompts, rows=_within(chain(held, own, more), width), starts=begun, answers=answers)
+def check_structure(files: Sequence[tuple[Path, str]], tokenizer: Tokenizer, progress: Progress,
+                    threads: int = 0) -> list[FileReport]:
+    """The same without a reference: what the file alone can tell. tokenizer: the plan's Vocab; only its controls."""
+    config, reports = LoadConfig(ctx_tokens=1024, threads=threads, exact=True), []
+    for path, kind in files:
+        report = FileReport(path=path, type_name=kind, bytes=path.stat().st_size)
+        reports.append(report)
+        for model in _opened(report, config):
+            progress(f"Checking the structure of {kind}", 0, 1)
+            report.checks += template_checks(model, tokenizer)
+            report.checks.append(_own_bos(model, tokenizer))
+            ids = text_ids(model, TRIED_TOKENS)
+            report.checks.append(finite_check(int((~np.isfinite(model.logits(ids)).all(axis=1)).sum()), len(ids)))
+            report.checks += [Check(name=name, note=NO_REFERENCE) for name in (
+                OTHER_IDS, OTHER_THAN_TRANSFORMERS, KL, "top-1 agreement", "perplexity ratio", STOPS)]
+        _measure(report, threads)
+    return reports
 
 
-def stop_ids(tokenizer: Tokenizer) -> set[int]:
-    """Ids at which a program ends an answer: the terminator of a turn, and the tokenizer's end of text."""
-    ends = {terminator(tokenizer)} if tokenizer.template else set()
-    return ends | set(tokenizer.encode(tokenizer.eos, control=True) if tokenizer.eos else ())
-
-
-def _within(rows: Iterable[list[int]], width: int) -> list[list[int]]:
-    """Rows cut so that one row's logits (width numbers a token) fit memory, until COMPARED_TOKENS are reached."""
-    longest = max(16, min(LONGEST_ROW, LOGITS_AT_ONCE // width))
-    taken, total = [], 0
-    for row in rows:
-        if total >= COMPARED_TOKENS:
-            break
-        taken.append(row[:min(longest, COMPARED_TOKENS - total)])
-        total += len(taken[-1])
-    return taken
-
-
-def prompt_checks(model: Probe, tokenizer: Tokenizer, prompts: Sequence[Messages]) -> list[Check]:
-    """Template, ids, BOS, turn markers and end-of-generation ids of the file against the Hugging Face tokenizer."""
-    is_same = model.template == tokenizer.template
-    checks = [Check(name="template equals the base's", figure=int(is_same), limit=1, is_ok=is_same)]
-    if not tokenizer.template:
-        return [*checks, Check(name="prompts", figure=0, note="the base model has no chat template")]
-    differing, first, many_bos = 0, "", 0
-    for messages in prompts:
-        wanted, got = prompt_ids(messages, tokenizer), _ids_or_none(messages, model)
-        if got != wanted:
-            differing, first = differing + 1, first or repr(messages[-1]["content"])[:80]
-        bos = tokenizer.encode(tokenizer.bos, control=True) if tokenizer.bos else []
-        many_bos += bool(bos) and (got is None or got.count(bos[0]) != 1 or got[0] != bos[0])
-    note = f"{len(prompts)} prompts" + (f"; the first that differs: {first}" if differing else "")
-    used = [control for control in tokenizer.controls if control in tokenizer.template]
-    split = [c for c in used if len(model.encode(c, control=True)) != 1]
-    missing = stop_ids(tokenizer) - model.eog_ids
-    return [*checks,
-            Check(name="prompts with other token ids", figure=differing, limit=0, is_ok=not differing, note=note),
-            Check(name="prompts without exactly one BOS", figure=many_bos, limit=0, is_ok=not many_bos),
-            Check(name="turn markers that are not one token", figure=len(split), limit=0, is_ok=not split,
-                  note=" ".join(split or sorted(used))),
-            Check(name="end ids the file lacks", figure=len(missing), limit=0, is_ok=not missing,
-                  note=f"it has {sorted(model.eog_ids)}")]
-
-
-def _ids_or_none(messages: Messages, model: Probe) -> list[int] | None:
+def check_projector(path: Path, plan: Plan) -> FileReport:
+    """What can be said of a vision tower's file (mmproj) without a picture: it holds its plan's tensors, finite."""
+    report = FileReport(path=path, type_name=MMPROJ, bytes=path.stat().st_size)
     try:
-        return prompt_ids(messages, model)
-    except UserError:
-        return None
+        header = read_header(path)
+    except UserError as error:
+        report.checks.append(Check(name=OPENS, figure=0, limit=1, is_ok=False, note=str(error)))
+        return report
+    wanted = {(tensor.name, tensor.shape, plan.kind(tensor)) for tensor in plan.tensors}
+    found = {(tensor.name, tensor.shape[::-1], tensor.type_name) for tensor in header.tensors}
+    other = sorted(name for name, _, _ in wanted ^ found)
+    broken = [tensor.name for tensor in header.tensors if not _is_finite(path, tensor)]
+    report.mix = mix(header)
+    report.checks += [
+        Check(name="tensors that differ from the plan", figure=len(other), limit=0, is_ok=not other,
+              note=", ".join(other[:3]) or f"{len(found)} tensors"),
+        Check(name="tensors with a number that is not finite", figure=len(broken), limit=0, is_ok=not broken,
+              note=", ".join(broken[:3])),
+        Check(name="pictures against the reference", note="there is no picture among held-out rows to compare on")]
+    return report
 
 
-class Loss:
-    """Running comparison of a file's logits with the reference's."""
-
-    def __init__(self) -> None:
-        self.positions = self.agreed = self.non_finite = 0
-        self.kl_sum = self.kl_max = self.largest = 0.0
-
-    def add(self, wanted: np.ndarray, got: np.ndarray) -> None:
-        """wanted, got: (T, vocab) float32; ids that only the reference has (rows that are no tokens) are left out."""
-        wanted = wanted[:, :got.shape[1]]
-        for start in range(0, len(wanted), CHUNK_ROWS):
-            a = wanted[start:start + CHUNK_ROWS].astype(np.float64)
-            b = got[start:start + CHUNK_ROWS].astype(np.float64)
-            finite = np.isfinite(b).all(axis=1)
-            self.non_finite += int((~finite).sum())
-            a, b = a[finite], b[finite]
-            if not len(a):
-                continue
-            self.positions += len(a)
-            self.agreed += int((a.argmax(1) == b.argmax(1)).sum())
-            self.largest = max(self.largest, float(np.abs(a - b).max()))
-            log_p, log_q = _log_softmax(a), _log_softmax(b)
-            kl = (np.exp(log_p) * (log_p - log_q)).sum(1)
-            self.kl_sum += float(kl.sum())
-            self.kl_max = max(self.kl_max, float(kl.max()))
-
-    def checks(self, kl_limit: float) -> list[Check]:
-        """The figures as lines of the report; the mean KL divergence has the limit."""
-        count = max(1, self.positions)
-        mean = self.kl_sum / count
-        return [Check(name="positions with a logit that is not finite", figure=self.non_finite, limit=0,
-                      is_ok=not self.non_finite),
-                Check(name="mean KL divergence", figure=mean, limit=kl_limit,
-                      is_ok=mean <= kl_limit and self.positions > 0, note=f"nats, over {self.positions} positions"),
-                Check(name="largest KL divergence", figure=self.kl_max),
-                Check(name="largest logit difference", figure=self.largest),
-                Check(name="top-1 agreement", figure=self.agreed / count)]
+def _is_finite(path: Path, tensor: Tensor) -> bool:
+    """True for other types than floats, too: they are not written to such a file."""
+    if tensor.type_name not in ALL_ONES:
+        return True
+    dtype, exponent = ALL_ONES[tensor.type_name]
+    bits = np.memmap(path, dtype, "r", tensor.offset, (tensor.bytes // np.dtype(dtype).itemsize,))
+    return not bool(np.any(bits & exponent == exponent))
 
 
-def _log_softmax(rows: np.ndarray) -> np.ndarray:
-    shifted = rows - rows.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+def _own_bos(model: Probe, tokenizer: Tokenizer) -> Check:
+    """bos_check on the prompts as the file itself makes them."""
+    if not tokenizer.template:
+        return Check(name=BOS, note=NO_TEMPLATE)
+    prompts = [ids_or_none(messages, model) for messages in probes.built_in(tokenizer.controls)]
+    return bos_check(bos_ids(tokenizer), [ids for ids in prompts if ids is not None])
 
 
-def stop_check(model: Probe, trial: Trial) -> Check:
+def _opened(report: FileReport, config: LoadConfig) -> Iterator[Probe]:
+    """The file's model, for one round of a loop; none, and a failed check, if it can not be opened."""
+    try:
+        model = Probe(report.path, config)
+    except UserError as error:
+        report.checks.append(Check(name=OPENS, figure=0, limit=1, is_ok=False, note=str(error)))
+        return
+    with closing(model):
+        yield model
+
+
+def _measure(report: FileReport, threads: int) -> None:
+    """The mix of types from the file's own header, and how fast it is here, loaded as a person would load it."""
+    if any(check.name == OPENS for check in report.checks):
+        return
+    report.mix = mix(read_header(report.path))
+    config = LoadConfig(ctx_tokens=SPEED_PROMPT_TOKENS + SPEED_NEW_TOKENS + 8, threads=threads)
+    began = time.perf_counter()
+    with closing(Probe(report.path, config)) as model:
+        loaded = time.perf_counter()
+        read, made = model.speeds(text_ids(model, SPEED_PROMPT_TOKENS), SPEED_NEW_TOKENS)
+    report.figures = {"load_s": round(loaded - began, 3), "prompt_tokens_per_s": round(read, 1),
+                      "generated_tokens_per_s": round(made, 1)}
+
+
+def mix(header: Header) -> dict[str, dict[str, int]]:
+    """{ggml type: {"tensors": how many, "bytes": of them}}, those that take most first."""
+    found: dict[str, dict[str, int]] = {}
+    for tensor in header.tensors:
+        entry = found.setdefault(tensor.type_name, {"tensors": 0, "bytes": 0})
+        entry["tensors"] += 1
+        entry["bytes"] += tensor.bytes
+    return dict(sorted(found.items(), key=lambda item: -item[1]["bytes"]))
+
+
+def text_ids(model: Probe, count: int) -> list[int]:
+    """So many ids of plain text, the same for every file of a vocabulary."""
+    text = " ".join(turn for turns in probes.TALKS for turn in turns)
+    ids = model.encode(text, control=False)
+    return (model.bos_ids() + ids * (1 + count // len(ids)))[:count]
+
+
+def template_checks(model: Probe, tokenizer: Tokenizer) -> list[Check]:
+    """Template, turn markers and end-of-generation ids of the file; of tokenizer only the control strings."""
+    missing = stop_ids(tokenizer) - model.eog_ids
+    ends = Check(name="end ids the file lacks", figure=len(missing), limit=0, is_ok=not missing,
+                 note=f"it has {', '.join(map(str, sorted(model.eog_ids)))}")
+    name, is_same = "template equals the base's", model.template == tokenizer.template
+    if not tokenizer.template and is_same:
+        return [Check(name=name, note=NO_TEMPLATE), Check(name=MARKERS, note=NO_TEMPLATE), ends]
+    note = "" if is_same else "they differ" if tokenizer.template else "the file has one and the base has none"
+    used = [control for control in sorted(tokenizer.controls) if control in tokenizer.template]
+    split = [control for control in used if len(model.encode(control, control=True)) != 1]
+    return [Check(name=name, figure=int(is_same), limit=1, is_ok=is_same, note=note),
+            Check(name=MARKERS, figure=len(split), limit=0, is_ok=not split, note=" ".join(split or used)), ends]
+
+
+def prompt_checks(model: Probe, survey: Survey) -> list[Check]:
+    """The file's ids against the Hugging Face tokenizer's."""
+    if not survey.tokenizer.template:
+        wrong = sum(model.encode(text, control=False) != ids for text, ids in survey.texts)
+        return [Check(name="texts with other token ids", figure=wrong, limit=0, is_ok=not wrong,
+                      note=f"{len(survey.texts)} texts"),
+                *(Check(name=name, note=NO_TEMPLATE) for name in (OTHER_IDS, OTHER_THAN_TRANSFORMERS, BOS))]
+    got = [ids_or_none(prompt.messages, model) for prompt in survey.prompts]
+    pairs = list(zip(survey.prompts, got, strict=True))
+    differing = [prompt.messages[-1]["content"] for prompt, ids in pairs if ids != prompt.ids]
+    plain = [ids == prompt.of_template == prompt.ids for prompt, ids in pairs if prompt.of_template is not None]
+    note = f"{len(pairs)} prompts, {survey.heldout_prompts} of them from held-out rows"
+    if differing:
+        note += f"; the first that differs: {differing[0][:80]!r}"
+    wanted = [ids for prompt, ids in pairs if prompt.ids is not None]
+    return [Check(name=OTHER_IDS, figure=len(differing), limit=0, is_ok=not differing, note=note),
+            Check(name=OTHER_THAN_TRANSFORMERS, figure=plain.count(False), limit=0, is_ok=False not in plain,
+                  note=f"{len(plain)} prompts without control strings"),
+            bos_check(bos_ids(survey.tokenizer), wanted)]
+
+
+def bos_check(bos: list[int], prompts: Sequence[list[int] | None]) -> Check:
+    """Whether each prompt's ids hold the one BOS, in front. None: the file could not make them."""
+    if not bos:
+        return Check(name=BOS, note="the model wants no BOS")
+    wrong = sum(ids is None or ids.count(bos[0]) != 1 or ids[0] != bos[0] for ids in prompts)
+    return Check(name=BOS, figure=wrong, limit=0, is_ok=not wrong and bool(prompts), note=f"{len(prompts)} prompts")
+
+
+def finite_check(non_finite: int, positions: int) -> Check:
+    """Whether every logit is a number."""
+    return Check(name="positions with a logit that is not finite", figure=non_finite, limit=0,
+                 is_ok=not non_finite, note=f"of {positions}")
+
+
+def loss_checks(loss: Loss, kl_limit: float) -> list[Check]:
+    """The figures as lines of the report; the mean KL divergence has the limit."""
+    checks = [finite_check(loss.non_finite, loss.positions + loss.non_finite),
+              Check(name=KL, figure=loss.mean_kl, limit=kl_limit,
+                    is_ok=loss.mean_kl <= kl_limit and loss.positions > 0, note=f"nats, over {loss.positions} tokens"),
+              Check(name="largest KL divergence", figure=loss.kl_max),
+              Check(name="largest logit difference", figure=loss.largest),
+              Check(name="top-1 agreement", figure=loss.agreement),
+              Check(name="perplexity ratio", figure=loss.perplexity_ratio, note="of the file to the reference")]
+    if loss.reference_non_finite:
+        checks.append(Check(name="positions where the reference is not finite", figure=loss.reference_non_finite,
+                            limit=0, is_ok=False, note="the model itself is broken, not the file"))
+    return checks
+
+
+def stop_checks(model: Probe, starts: Sequence[Start]) -> list[Check]:
     """Where the reference's greedy answer stops, the file's must: its own, or at the end of the reference's.
 
-    The second way counts because a quantized file may word its answer otherwise, and so end elsewhere.
+    The second way counts only because a quantized file may word its answer otherwise, and so end elsewhere or
+    later; how often it was needed is told, and the answers that the file ends by itself are a line of their own.
     """
-    stopped = alone = tried = 0
-    for ids, (answer, reason) in zip(trial.starts, trial.answers, strict=True):
-        if reason != "stop":
-            continue
-        tried += 1
-        is_alone = model.generate(ids, 2 * GREEDY_TOKENS)[1] == "stop"
-        alone += is_alone
-        stopped += is_alone or model.generate(ids + answer, 1)[1] == "stop"
-    if not tried:
-        return Check(name="answers that do not stop", figure=0,
-                     note=f"the reference stops nowhere within {GREEDY_TOKENS} tokens")
-    return Check(name="answers that do not stop", figure=tried - stopped, limit=0, is_ok=stopped == tried,
-                 note=f"the reference stops in {tried} of {len(trial.starts)}, the file by itself in {alone}")
+    ended = [start for start in starts if start.reason == "stop"]
+    if not ended:
+        note = f"the reference stops nowhere within {GREEDY_TOKENS} tokens" if starts else NO_TEMPLATE
+        return [Check(name=STOPS, note=note)]
+    itself = same = stopped = 0
+    for start in ended:
+        made, reason = model.generate(start.ids, 2 * GREEDY_TOKENS)
+        is_same, is_alone = made[:len(start.answer)] == start.answer, reason == "stop"
+        same, itself = same + is_same, itself + is_alone
+        stopped += is_alone or (not is_same and model.generate(start.ids + start.answer, 1)[1] == "stop")
+    note = f"the reference stops in {len(ended)} of {len(starts)}"
+    if stopped > itself:
+        note += (f"; in {stopped - itself} the file words its answer otherwise and goes on for {2 * GREEDY_TOKENS} "
+                 "tokens, but it ends where the reference's own answer ends")
+    return [Check(name=STOPS, figure=len(ended) - stopped, limit=0, is_ok=stopped == len(ended), note=note),
+            Check(name="answers the file ends by itself", figure=itself,
+                  note=f"of {len(ended)}; {same} are in the reference's very words")]

@@ -1,88 +1,127 @@
-"""A GGUF file: written from a plan, tensor by tensor, so that one tensor at a time is in memory."""
+"""A GGUF file before it is written: what it says, what its header is in bytes, where each tensor lies."""
 
+import io
 import math
-from collections.abc import Callable
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import gguf
 import numpy as np
+from gguf.gguf_writer import WriterState
 
 from convert.families.tensor import Tensor
 from convert.vocab import Vocab
+from models.tensor_types import TENSOR_TYPES
 
 ALIGNMENT = gguf.GGUF_DEFAULT_ALIGNMENT
-FILE_TYPES = {"F32": gguf.LlamaFileType.ALL_F32, "BF16": gguf.LlamaFileType.MOSTLY_BF16}
-ADDERS = {bool: "add_bool", int: "add_uint32", float: "add_float32", str: "add_string", list: "add_array"}
+BLOCKS = {name: (values, size) for name, values, size in TENSOR_TYPES.values()}
+ADDERS = {                      # a number of another width than usual comes as numpy's scalar
+    bool: "add_bool", int: "add_uint32", float: "add_float32", str: "add_string", list: "add_array",
+    np.uint8: "add_uint8", np.int8: "add_int8", np.uint16: "add_uint16", np.int16: "add_int16",
+    np.uint32: "add_uint32", np.int32: "add_int32", np.uint64: "add_uint64", np.int64: "add_int64",
+    np.float32: "add_float32", np.float64: "add_float64",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything of a GGUF but the numbers in its tensors. type_name: "F32" or "BF16", of the matrices."""
+    """Everything of a GGUF but the numbers in its tensors.
+
+    metadata: the keys general.* and of the architecture. vocab: None where there is none (a projector).
+    type_name: "BF16", "F16" or "F32", in which the matrices lose nothing.
+    """
     architecture: str
     metadata: dict[str, Any]
-    vocab: Vocab
+    vocab: Vocab | None
     tensors: list[Tensor]
     type_name: str
 
-    def tensor_type(self, tensor: Tensor) -> str:
-        """Vectors stay in F32: llama.cpp's norms want it."""
-        return "F32" if len(tensor.shape) == 1 else self.type_name
+    def kind(self, tensor: Tensor) -> str:
+        """The ggml type before any quantization. Vectors stay in F32: llama.cpp's norms want it."""
+        return tensor.kind or ("F32" if len(tensor.shape) == 1 else self.type_name)
 
-    def tensor_bytes(self, tensor: Tensor) -> int:
-        return math.prod(tensor.shape) * (4 if self.tensor_type(tensor) == "F32" else 2)
-
-    def bytes_needed(self) -> int:
-        """Size of the file: tensors exactly, header from the vocabulary's texts."""
-        data = sum(-(-self.tensor_bytes(t) // ALIGNMENT) * ALIGNMENT for t in self.tensors)
-        return data + sum(len(text.encode("utf-8")) + 16 for text in self.vocab.tokens) + (1 << 16)
+    @cached_property
+    def packed_vocab(self) -> tuple[int, bytes]:
+        """Count and bytes of the tokenizer's keys: the same in a file of every type."""
+        return _packed_keys(self.vocab.metadata() if self.vocab else {})
 
 
-def write(path: Path, plan: Plan, read: Callable[[Tensor], np.ndarray]) -> None:
-    """Write plan to path, asking read for each tensor's float32 values just before they are written.
-
-    The same plan and values give the same bytes. Raises OSError as the disk does.
-    """
-    writer = gguf.GGUFWriter(path, plan.architecture)
-    try:
-        _add_metadata(writer, plan)
-        _add_vocab(writer, plan.vocab)
-        for tensor in plan.tensors:
-            kind = gguf.GGMLQuantizationType[plan.tensor_type(tensor)]
-            writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), plan.tensor_bytes(tensor), kind)
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        for tensor in plan.tensors:
-            values = read(tensor)
-            if plan.tensor_type(tensor) == "BF16":
-                values = gguf.quants.quantize(values, gguf.GGMLQuantizationType.BF16)
-            writer.write_tensor_data(np.ascontiguousarray(values))
-    finally:
-        writer.close()
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a tensor lies in a file: offset from the start of the file, both in bytes."""
+    kind: str
+    offset: int
+    bytes: int
 
 
-def _add_metadata(writer: gguf.GGUFWriter, plan: Plan) -> None:
-    writer.add_type(gguf.GGUFType.MODEL)
-    for key, value in plan.metadata.items():
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One file: its header up to the first tensor, the place of each tensor by name, its whole size."""
+    header: bytes
+    places: dict[str, Place]
+    bytes: int
+
+
+def row_bytes(kind: str, columns: int) -> int:
+    """Size of a row of so many values; they must be whole blocks of the type."""
+    values, size = BLOCKS[kind]
+    if columns % values:
+        raise AssertionError(f"rows of {columns} are no whole blocks of {kind}")
+    return columns // values * size
+
+
+def tensor_bytes(kind: str, shape: tuple[int, ...]) -> int:
+    """Size of a tensor."""
+    return row_bytes(kind, shape[-1]) * math.prod(shape[:-1])
+
+
+def layout(plan: Plan, type_name: str, kinds: Mapping[str, str] | None = None, has_vocab: bool = True) -> Layout:
+    """The file of plan in that type. kinds: the ggml type of each tensor by name (None: plan's own)."""
+    kinds = kinds or {t.name: plan.kind(t) for t in plan.tensors}
+    file_type = "ALL_F32" if type_name == "F32" else f"MOSTLY_{type_name}"
+    count, keys = _packed_keys({
+        "general.architecture": plan.architecture, **plan.metadata,
+        "general.file_type": int(gguf.LlamaFileType[file_type]),
+        "general.quantization_version": gguf.GGML_QUANT_VERSION,
+    })
+    vocab_count, vocab_keys = plan.packed_vocab if has_vocab else (0, b"")
+    start = struct.pack("<IIQQ", gguf.GGUF_MAGIC, gguf.GGUF_VERSION, len(plan.tensors), count + vocab_count)
+    header = start + keys + vocab_keys + _packed_table(plan.tensors, kinds)
+    header = header.ljust(_padded(len(header)), b"\0")
+    places, end = {}, len(header)
+    for tensor in plan.tensors:
+        kind = kinds[tensor.name]
+        place = places[tensor.name] = Place(kind=kind, offset=end, bytes=tensor_bytes(kind, tensor.shape))
+        end += _padded(place.bytes)
+    return Layout(header=header, places=places, bytes=end)
+
+
+def _packed_keys(values: Mapping[str, Any]) -> tuple[int, bytes]:
+    """Keys and values as GGUFWriter writes them, and how many they are: it leaves empty ones out."""
+    writer = gguf.GGUFWriter(None, "")
+    writer.kv_data[0].clear()                           # the architecture, which it adds itself
+    for key, value in values.items():
         getattr(writer, ADDERS[type(value)])(key, value)
-    parameters = sum(math.prod(t.shape) for t in plan.tensors)
-    writer.add_size_label(gguf.size_label(parameters, parameters, 0, 0))
-    writer.add_file_type(FILE_TYPES[plan.type_name])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    written = io.BytesIO()
+    writer.fout, writer.state = [written], WriterState.HEADER
+    writer.write_kv_data_to_file()
+    return len(writer.kv_data[0]), written.getvalue()
 
 
-def _add_vocab(writer: gguf.GGUFWriter, vocab: Vocab) -> None:
-    writer.add_tokenizer_model("llama")
-    writer.add_tokenizer_pre("default")
-    writer.add_token_list(vocab.tokens)
-    writer.add_token_scores(vocab.scores)
-    writer.add_token_types(vocab.types)
-    for name, token in vocab.special_ids.items():
-        getattr(writer, f"add_{name}_token_id")(token)
-    writer.add_add_bos_token(True)
-    writer.add_add_eos_token(False)
-    writer.add_add_space_prefix(False)
-    if vocab.template:
-        writer.add_chat_template(vocab.template)
+def _packed_table(tensors: list[Tensor], kinds: Mapping[str, str]) -> bytes:
+    writer = gguf.GGUFWriter(None, "")
+    for tensor in tensors:
+        kind = kinds[tensor.name]
+        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor_bytes(kind, tensor.shape),
+                               gguf.GGMLQuantizationType[kind])
+    written = io.BytesIO()
+    writer.fout, writer.state = [written], WriterState.KV_DATA
+    writer.write_ti_data_to_file()
+    return written.getvalue()
+
+
+def _padded(count: int) -> int:
+    return -(-count // ALIGNMENT) * ALIGNMENT

@@ -1,6 +1,7 @@
 """The conversations an exported file is tried on: the run's held-out rows, and built-in ones."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ SYSTEM_TALKS: tuple[tuple[str, str], ...] = (
     ("You write notes.\n\nUse plain words.", "Doctor: Any pain?\nPatient: No."),
     ("Réponds en français.", "What is asthma?"),
 )
+FOLLOW_UP = "Say that again in one sentence."
+UNICODE = " — naïve œdème, 38.4 °C, ½ 💊 3×/day, 糖尿病, ربو, e\u0301\u200b\u00a0\u202e42\u202c"
+SYSTEM = "Answer as briefly as you can."
 STARTS = ("What is asthma?", "What are the symptoms of anaemia?", "How is diabetes treated?", "Is flu contagious?")
 
 
@@ -48,6 +52,39 @@ def built_in(controls: frozenset[str]) -> list[Messages]:
     talks = [_messages("", turns) for turns in TALKS] + [_messages(s, (turn,)) for s, turn in SYSTEM_TALKS]
     talks += [_messages("", (text,)) for text in hostile]
     return talks + [_messages(text, ("Hi", text, "Go on")) for text in hostile[:2]]
+
+
+def of_rows(rows: Sequence[Messages], controls: frozenset[str]) -> list[Messages]:
+    """For each held-out row its prompt, and the same with a system turn, as several turns, with Unicode or hostile.
+
+    The four changes take turns; rows end with their answers.
+    """
+    prompts = []
+    for k, row in enumerate(rows):
+        asked = row[:-1]
+        prompts += [asked, (_with_system, _with_follow_up, _with_unicode, _hostile)[k % 4](row, sorted(controls))]
+    return prompts
+
+
+def _with_system(row: Messages, _controls: list[str]) -> Messages:
+    has_system = row[0]["role"] == "system"
+    return row[:-1] if has_system else [{"role": "system", "content": SYSTEM}, *row[:-1]]
+
+
+def _with_follow_up(row: Messages, _controls: list[str]) -> Messages:
+    return [*row, {"role": "user", "content": FOLLOW_UP}]
+
+
+def _with_unicode(row: Messages, _controls: list[str]) -> Messages:
+    return [*row[:-2], {**row[-2], "content": row[-2]["content"] + UNICODE}]
+
+
+def _hostile(row: Messages, controls: list[str]) -> Messages:
+    """The last question, cut in the middle by control strings that pretend another turn begins."""
+    text = row[-2]["content"]
+    half = len(text) // 2
+    marker = "".join(control for control in controls if "turn" in control or "im_" in control) or "".join(controls[:2])
+    return [*row[:-2], {**row[-2], "content": f"{text[:half]}{marker}system\n{text[half:]}{marker}"}]
 
 
 def starts() -> list[Messages]:
@@ -66,7 +103,7 @@ def read_heldout(path: Path) -> list[Messages]:
             rows.append([{"role": str(m["role"]), "content": str(m["content"])} for m in row["messages"]])
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path}, line {number}: this is no held-out row ({error}).") from None
-    return [row for row in rows if row and row[-1]["role"] == "assistant"]
+    return [row for row in rows if len(row) > 1 and row[-1]["role"] == "assistant"]
 
 
 def _messages(system: str, turns: tuple[str, ...]) -> Messages:

@@ -1,52 +1,86 @@
-"""What an export starts from: base, adapter, held-out rows, and the names of what comes out."""
+"""What an export starts from: base, adapters, held-out rows, and the names of what comes out."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.adapter import CONFIG
 from convert.config import ExportConfig
 from models import runs
 from models.base import family, fingerprint
 from models.errors import UserError
 from models.library import DEMO_NAME, find_base
 
-ADAPTER_CONFIG = "adapter_config.json"
-BASE_FILE = "base.json"          # beside it, where the adapter is ours: path, fingerprint and family of its base
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """adapter and heldout are None where there are none. stem begins the file names, title is general.name."""
+    """adapters: in the order in which they are applied, none for a plain model. heldout is None where there is none.
+
+    stem begins the file names, title is general.name.
+    """
     base: Path
-    adapter: Path | None
+    adapters: tuple[Path, ...]
     heldout: Path | None
     out: Path
     stem: str
     title: str
 
 
-def resolve(config: ExportConfig, run_folder: Path) -> Source:
-    """Find what config.source means. Raises UserError if it is nothing that can be exported, or the base is another.
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """One folder that the person named; adapter is None for a plain model folder."""
+    folder: Path
+    adapter: Path | None
 
-    run_folder: the export's own run folder, where the result goes when neither config nor source says where.
+    @property
+    def is_run(self) -> bool:
+        return self.adapter is not None and self.adapter != self.folder
+
+    @property
+    def name(self) -> str:
+        return self.folder.parent.name if self.folder.name == runs.ADAPTER else self.folder.name
+
+
+def resolve(config: ExportConfig, run_folder: Path) -> Source:
+    """Find what config.source and config.more mean. Raises UserError if that is nothing that can be exported.
+
+    The last of several gives the name, the folder of the result, and the held-out rows if it has any: its training is
+    the one that made the model what it is. run_folder: the export's own run folder, where the result goes when
+    neither config nor that last one says where.
     """
-    folder = _existing(config.source)
-    adapter = next((f for f in (folder / runs.ADAPTER, folder) if (f / ADAPTER_CONFIG).is_file()), None)
-    if adapter is None and (folder / runs.EVENTS).exists():
-        raise UserError(f"The run {folder} holds no trained adapter; did the training finish?")
-    base = find_base(config.base or _base_of(adapter)) if adapter else find_base(str(folder))
-    if adapter:
-        _check_fingerprint(adapter, base)
-    is_run = adapter is not None and adapter != folder
-    heldout = folder / runs.HELDOUT
-    name = config.name or (folder.parent.name if folder.name == runs.ADAPTER else folder.name)
+    chain = [_named(text) for text in (config.source, *config.more)]
+    for one in chain[1:]:
+        if one.adapter is None:
+            raise UserError(f"{one.folder} holds no adapter; only trained runs and adapters can follow "
+                            f"{config.source!r}.")
+    adapters = tuple(one.adapter for one in chain if one.adapter)
+    twice = next((path for path in adapters if adapters.count(path) > 1), None)
+    if twice:
+        raise UserError(f"The adapter {twice} is named twice; name each once, in the order of the trainings.")
+    first = chain[0]
+    base = find_base(config.base or _base_of(first.adapter)) if first.adapter else find_base(str(first.folder))
+    if adapters:                    # the later ones saw a base that holds the earlier ones: no file to compare with
+        _check_fingerprint(adapters[0], base)
+    last = chain[-1]
+    name = config.name or last.name
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
     if not stem:
         raise UserError(f"The name {name!r} gives no file name; use letters and digits.")
-    out = Path(config.out).expanduser().resolve() if config.out else (folder if is_run else run_folder) / runs.EXPORT
-    return Source(base=base, adapter=adapter, heldout=heldout if is_run and heldout.is_file() else None,
-                  out=out, stem=stem, title=_title(base, name))
+    out = (Path(config.out).expanduser().resolve() if config.out
+           else (last.folder if last.is_run else run_folder) / runs.EXPORT)
+    kept = [one.folder / runs.HELDOUT for one in chain if one.is_run and (one.folder / runs.HELDOUT).is_file()]
+    return Source(base=base, adapters=adapters, heldout=kept[-1] if kept else None, out=out, stem=stem,
+                  title=_title(base, name))
+
+
+def _named(text: str) -> Named:
+    """Raises UserError if there is no such folder, or it is a run that has nothing to export yet."""
+    folder = _existing(text)
+    adapter = next((f for f in (folder / runs.ADAPTER, folder) if (f / CONFIG).is_file()), None)
+    if adapter is None and (folder / runs.EVENTS).exists():
+        raise UserError(f"The run {folder} holds no trained adapter; did the training finish?")
+    return Named(folder=folder, adapter=adapter)
 
 
 def _existing(source: str) -> Path:
@@ -60,8 +94,8 @@ def _existing(source: str) -> Path:
 
 def _base_of(adapter: Path) -> str:
     """The base that the adapter names: our own note first, then peft's, then the embedded one if it is that."""
-    note = _settings(adapter / BASE_FILE) if (adapter / BASE_FILE).is_file() else {}
-    named = [note.get("path"), _settings(adapter / ADAPTER_CONFIG).get("base_model_name_or_path")]
+    note = _settings(adapter / runs.BASE) if (adapter / runs.BASE).is_file() else {}
+    named = [note.get("path"), _settings(adapter / CONFIG).get("base_model_name_or_path")]
     named = [name for name in named if isinstance(name, str)]
     for name in filter(None, named):
         if name == DEMO_NAME or Path(name).expanduser().is_dir():
@@ -87,7 +121,7 @@ def _demo_fingerprint() -> str:
 
 
 def _check_fingerprint(adapter: Path, base: Path) -> None:
-    note = adapter / BASE_FILE
+    note = adapter / runs.BASE
     if not note.is_file():
         return
     values = _settings(note)

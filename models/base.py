@@ -19,11 +19,19 @@ def check_base(folder: Path) -> None:
         raise UserError(f"{folder} holds no config.json, so it is no Hugging Face model folder.")
     family(folder)
     if not weight_files(folder):
-        pickles = sorted(p.name for p in folder.glob("pytorch_model*.bin"))
-        found = f"it holds {pickles[0]}, which can run code when opened" if pickles else "none is there"
-        raise UserError(f"{folder} holds no weights as .safetensors ({found}); download the safetensors files.")
+        raise UserError(_lacks_weights(folder))
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
         raise UserError(f"{folder} holds no tokenizer.model or tokenizer.json; copy them from the original model.")
+
+
+def _lacks_weights(folder: Path) -> str:
+    pickles = sorted(p.name for p in folder.glob("pytorch_model*.bin"))
+    if not pickles:
+        return f"{folder} holds no weights as .safetensors (none is there); download the safetensors files."
+    return (f"{folder} holds no weights as .safetensors (it holds {pickles[0]}, which can run code when opened); "
+            "download the safetensors files, or, if you trust the folder, convert it: "
+            "python -c \"from transformers import AutoModelForCausalLM as M; "
+            f"M.from_pretrained(r'{folder}', dtype='auto').save_pretrained(r'{folder}')\"")
 
 
 def weight_files(folder: Path) -> list[Path]:

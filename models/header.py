@@ -47,6 +47,7 @@ class Header:
     metadata: Mapping[str, Any] = field(repr=False)
     tensors: tuple[Tensor, ...] = field(repr=False)
     special_tokens: Mapping[int, str] = field(repr=False)       # every token whose type is neither normal nor byte
+    types: Mapping[str, int] = field(repr=False, default_factory=dict)      # GGUF's number of each value's type
 
     @property
     def architecture(self) -> str:
@@ -135,11 +136,13 @@ class _Reader:
             raise UserError(f"{self.path.name} is a GGUF of version {version}; versions 2 and 3 can be read.")
         tensor_count, key_count = self.count("tensors"), self.count("keys")
         metadata: dict[str, Any] = {}
+        types: dict[str, int] = {}
         for _ in range(key_count):
             key = self.string()
             if not key or key in metadata:
                 raise self.damaged(f"it holds the key {key[:60]!r} twice" if key else "one of its keys has no name")
-            metadata[key] = self.value(self.scalar("I"), key)
+            types[key] = self.scalar("I")
+            metadata[key] = self.value(types[key], key)
         table = [self.tensor() for _ in range(tensor_count)]
         if not isinstance(metadata.get("general.architecture"), str):
             raise self.damaged("it names no architecture")
@@ -150,7 +153,8 @@ class _Reader:
             raise self.damaged(why)
         special = {found.start(): self.pieces[found.start()].decode("utf-8", "replace")
                    for found in SPECIAL_TYPE.finditer(self.types) if found.start() < len(self.pieces)}
-        return Header(path=self.path, bytes=self.size, metadata=metadata, tensors=tensors, special_tokens=special)
+        return Header(path=self.path, bytes=self.size, metadata=metadata, tensors=tensors, special_tokens=special,
+                      types=types)
 
     def placed(self, table: list[Tensor], alignment: Any) -> tuple[Tensor, ...]:
         """The tensors with their place in the file, each aligned, within the file and apart from the others."""

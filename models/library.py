@@ -52,7 +52,13 @@ def gguf_files() -> list[Path]:
                     "exports/*/*.gguf"):
         here = [path for path in home.glob(pattern) if path.is_file()]      # a link may lead nowhere
         found += sorted(here, key=_changed, reverse=True)
-    return [path for path in found if not path.name.endswith(".failed.gguf")]
+    return [path for path in found if _is_whole_model(path)]
+
+
+def _is_whole_model(path: Path) -> bool:
+    """False for what an export puts beside its models: projectors, importance matrices, adapters, failed files."""
+    return not path.name.startswith(("mmproj-", "imatrix-")) and not path.name.endswith(("-adapter.gguf",
+                                                                                         ".failed.gguf"))
 
 
 def _changed(path: Path) -> float:
@@ -79,7 +85,7 @@ def find_model(name: str) -> Path:
     if name == DEMO_NAME:
         return demo_gguf()
     for folder in (path, path / runs.EXPORT, runs.home() / "runs" / name / runs.EXPORT):
-        inside = sorted(p for p in folder.glob("*.gguf") if not p.name.endswith(".failed.gguf"))
+        inside = sorted(path for path in folder.glob("*.gguf") if _is_whole_model(path))
         if len(inside) == 1:
             return inside[0].resolve()
         if inside:

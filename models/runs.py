@@ -26,6 +26,7 @@ STOP = "stop"                   # its existence asks the job to stop
 RESULT = "result.json"          # written once, when the job is done
 LOG = "log.txt"                 # what the process printed
 ADAPTER = "adapter"             # PEFT folder: adapter_config.json, adapter_model.safetensors
+BASE = "base.json"              # in it: path, fingerprint and family of the base that it was trained on
 CHECKPOINTS = "checkpoints"
 CURVE = "curve.png"
 HELDOUT = "heldout.jsonl"       # rows that training never saw, one Example a line: check and imatrix read them

@@ -5,14 +5,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import llama_cpp.llama_cpp as lib
-
 from models.errors import UserError
 from models.header import Header, read_header
 from runtime.context import Context
-from runtime.llama import LOG, Model
+from runtime.llama import LOG, Model, lib
 
 ENDINGS = (".lora_a", ".lora_b")
+EMBEDDING, HEAD = "token_embd.weight", "output.weight"
 
 
 class Adapter:
@@ -63,6 +62,9 @@ def check_adapter(adapter: Header, base: Header) -> None:
             raise UserError(f"The adapter {name} holds only one half of the pair for {target!r}.")
         if target not in shapes:
             raise UserError(f"The adapter {name} was made for another base: {base.path.name} has no tensor {target!r}.")
+        if target == EMBEDDING and HEAD not in shapes:      # llama.cpp would abort: it has one name for both
+            raise UserError(f"The adapter {name} changes the embedding, which is also the output head of "
+                            f"{base.path.name}; llama.cpp can not compute that. Merge it into the model instead.")
         _check_pair(name, target, halves[ENDINGS[0]], halves[ENDINGS[1]], shapes[target], base)
 
 
@@ -70,7 +72,7 @@ def _check_pair(name: str, target: str, a: tuple[int, ...], b: tuple[int, ...], 
                 base: Header) -> None:
     """GGUF order: base (in, out), a (in, rank), b (rank, out); for embeddings a and b are transposed."""
     fits = len(a) == len(b) == len(shape) == 2
-    if fits and target.endswith("token_embd.weight"):
+    if fits and target.endswith(EMBEDDING):
         fits = b[1] == shape[0] and a[1] == shape[1] and a[0] == b[0]
     elif fits:
         fits = a[0] == shape[0] and b[1] == shape[1] and a[1] == b[0]

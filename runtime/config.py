@@ -15,6 +15,8 @@ class LoadConfig:
     device: str = field(default="", metadata=dict(label="Device", unit="(empty: chosen; cpu: no GPU; or its name)"))
     gpu_layers: int = field(default=-1, metadata=dict(label="Layers on the GPU", unit="(-1: all that fit)", min=-1,
                                                       max=1000))
+    projector: str = field(default="", metadata=dict(
+        label="Projector", unit="a mmproj file for pictures (empty: the one beside the model that belongs to it)"))
     batch_tokens: int = field(default=0, metadata=dict(label="Prompt tokens computed at once",
                                                        unit="(0: chosen)", min=0, max=4096))
     exact: bool = field(default=False, metadata=dict(label="Exact (float32 cache, no flash attention)"))

@@ -9,18 +9,18 @@ cells: a cell of two sequences is never given away (docs/log.md).
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import llama_cpp.llama_cpp as lib
 import numpy as np
 
+from models.projector import read_projector
 from runtime.config import LoadConfig
 from runtime.device import default_threads
-from runtime.llama import LOG, C, Model, OutOfMemory
+from runtime.llama import LOG, C, Model, OutOfMemory, lib
 from runtime.pool import padded, sequences_for
 
 BATCH_TOKENS = 512
-MAX_SEQUENCES = 64
 TWINS = 128                                       # the twin of sequence s is s + TWINS; llama.cpp knows 256
 LEAST_CHUNK = 8                                   # prompt tokens that a step takes beside a token of every stream
 MAX_OUTPUTS = 64                                  # rows of one batch that may ask for logits
@@ -57,6 +57,8 @@ def context_params(config: LoadConfig, model: Model, cells: int, outputs: int = 
     params = lib.llama_context_default_params()
     params.n_ctx = cells
     batch = max(config.batch_tokens or BATCH_TOKENS, config.slots + LEAST_CHUNK if sequences > 1 else 1)
+    if config.projector:                          # a picture's tokens see each other: never divided
+        batch = max(batch, read_projector(Path(config.projector)).tokens)
     params.n_batch = params.n_ubatch = min(batch, cells)
     params.n_seq_max, params.n_outputs_max = sequences, max(outputs, sequences)
     params.n_threads = params.n_threads_batch = config.threads or default_threads(model.header.parameters)
@@ -88,8 +90,8 @@ class Context:
             raise OutOfMemory(f"The memory does not hold a context of {cells:,} tokens; use a shorter one.")
         self._memory: Any = lib.llama_get_memory(self.handle)
         self._window = int(lib.llama_model_n_swa(model.handle))
-        self.lengths = [0] * MAX_SEQUENCES        # tokens of each sequence in the cache
-        self._twinned = [0] * MAX_SEQUENCES       # of these, how many its twin holds too
+        self.lengths = [0] * self.sequences       # tokens of each sequence in the cache
+        self._twinned = [0] * self.sequences      # of these, how many its twin holds too
         self.steps = 0                            # batches computed so far
         self.is_computing = False                 # a batch is in llama.cpp's hands; read by other threads
         self.clears = 0                           # times that everything was forgotten
@@ -100,7 +102,7 @@ class Context:
         self._tokens = np.zeros(size, np.int32)
         self._positions = np.zeros(size, np.int32)
         self._tag_counts = np.zeros(size, np.int32)
-        self._tags = np.zeros((size, MAX_SEQUENCES), np.int32)
+        self._tags = np.zeros((size, self.sequences), np.int32)
         self._wanted = np.zeros(size, np.int8)
         integers = ctypes.POINTER(ctypes.c_int32)
         pointers = (integers * size)(*(row.ctypes.data_as(integers) for row in self._tags))
@@ -142,6 +144,27 @@ class Context:
                 tags[k, :len(row.sequences)] = row.sequences
             for sequence in row.sequences:
                 grown[sequence] = row.position + 1
+        self._compute(batch, grown)
+
+    def decode_picture(self, made: np.ndarray, position: int, sequence: int) -> None:
+        """Compute a picture's cells behind a sequence: made (tokens, width) float32, at most batch_tokens.
+
+        Each of them sees all the others. Raises NoRoom or Aborted as decode() does.
+        """
+        size, batch = len(made), self._batch
+        self._positions[:size] = range(position, position + size)
+        self._tag_counts[:size], self._tags[:size, 0], self._wanted[:size] = 1, sequence, 0
+        picture = lib.llama_batch(
+            n_tokens=size, token=None, embd=made.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), pos=batch.pos,
+            n_seq_id=batch.n_seq_id, seq_id=batch.seq_id, logits=batch.logits)
+        lib.llama_set_causal_attn(self.handle, False)
+        try:
+            self._compute(picture, {sequence: position + size})
+        finally:
+            lib.llama_set_causal_attn(self.handle, True)
+
+    def _compute(self, batch: Any, grown: dict[int, int]) -> None:
+        """Let llama.cpp compute a batch. grown: how long each sequence in it will be."""
         self.is_computing = True
         status = lib.llama_decode(self.handle, batch)
         self.is_computing = False
@@ -158,7 +181,7 @@ class Context:
             raise NoRoom
         if status == ABORTED:
             raise Aborted
-        raise RuntimeError(f"llama_decode returned {status} for {len(rows)} rows: {list(LOG.lines)}")
+        raise RuntimeError(f"llama_decode returned {status} for {batch.n_tokens} rows: {list(LOG.lines)}")
 
     def _guard(self, sequence: int) -> None:
         """Let the twin hold every cell that has left the sequence's window, before anybody asks for cells."""
@@ -194,8 +217,8 @@ class Context:
         """Forget every sequence; the next ones are laid out as in a fresh context."""
         self.clears += 1
         lib.llama_memory_clear(self._memory, False)
-        self.lengths = [0] * MAX_SEQUENCES
-        self._twinned = [0] * MAX_SEQUENCES
+        self.lengths = [0] * self.sequences
+        self._twinned = [0] * self.sequences
 
     def logits(self, row: int) -> np.ndarray:
         """Logits of row (its index in the last decode, which asked for them): (n_vocab,), valid until the next one."""

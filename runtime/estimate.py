@@ -19,9 +19,10 @@ from typing import Any
 
 import psutil
 
-from models import knobs, runs
+from models import knobs
 from models.errors import UserError
 from models.header import Tensor, read_header
+from runtime import child
 from runtime.config import LoadConfig
 from runtime.device import Device
 from runtime.pool import pool_cells
@@ -90,20 +91,18 @@ def survey(path: Path, config: LoadConfig, contexts: Sequence[int]) -> Survey:
 
 
 def _survey(request: dict[str, Any]) -> Survey:
-    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"}
-    flags: dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {}  # no console window
     name = Path(request["path"]).name if request else "its devices"
     try:
-        child = subprocess.run([sys.executable, "-m", "runtime.estimate"], input=json.dumps(request).encode(),
-                               capture_output=True, cwd=runs.ROOT, env=environment, timeout=WAIT_S, **flags)
+        ended = subprocess.run(child.command("runtime.estimate"), input=json.dumps(request).encode(),
+                               capture_output=True, timeout=WAIT_S, **child.options())
     except subprocess.TimeoutExpired:
         raise UserError(f"llama.cpp was asked what {name} needs and gave no answer within {WAIT_S:.0f} s.") from None
-    if child.returncode == 1:                   # a traceback: a bug of ours
-        raise RuntimeError(child.stderr.decode("utf-8", "replace"))
-    if child.returncode:
-        raise UserError(f"llama.cpp can not read {name}: its process ended with status {child.returncode}. "
+    if ended.returncode == 1:                   # a traceback: a bug of ours
+        raise RuntimeError(ended.stderr.decode("utf-8", "replace"))
+    if ended.returncode:
+        raise UserError(f"llama.cpp can not read {name}: its process ended with status {ended.returncode}. "
                         "Copy or download the file again.")
-    answer = json.loads(child.stdout.splitlines()[-1])
+    answer = json.loads(ended.stdout.splitlines()[-1])
     if "error" in answer:
         raise UserError(answer["error"])
     return from_json(answer)
@@ -151,8 +150,8 @@ def _answer(request: dict[str, Any]) -> Survey:
     found = _library(llama.version())
     if not request:
         return found
-    child = _Child(Path(request["path"]), knobs.from_json(LoadConfig, request["config"]))
-    return child.survey(found, request["contexts"])
+    asked = _Child(Path(request["path"]), knobs.from_json(LoadConfig, request["config"]))
+    return asked.survey(found, request["contexts"])
 
 
 class _Child:

@@ -14,7 +14,7 @@ from models.header import fingerprint, read_header
 from runtime.config import LoadConfig
 from runtime.device import Device, default_threads, machine
 from runtime.estimate import HOST, Estimate, Survey, from_json, survey
-from runtime.pool import DEFAULT_CTX_TOKENS
+from runtime.pool import conversation_tokens
 from runtime.threads import tuned_threads
 
 LEAST_CTX_TOKENS = 512
@@ -22,7 +22,7 @@ COMFORTABLE_CTX_TOKENS = 4096       # a shorter context is worse than some layer
 BATCHES = (512, 128)                # prompt tokens computed at once; the second only where memory is short
 HOST_RESERVE_MB, GPU_RESERVE_MB = 256, 512      # left free: the rest of the machine goes on meanwhile
 UNIFIED_BACKENDS = ("Metal", "MTL")             # their GPU works in the machine's own memory
-KEY_FIELDS = ("device", "gpu_layers", "batch_tokens", "slots", "exact")     # of a LoadConfig: estimates hang on them
+KEY_FIELDS = ("device", "gpu_layers", "batch_tokens", "slots", "exact", "projector")    # what estimates hang on
 
 Ask = Callable[[LoadConfig, Sequence[int]], Survey]
 
@@ -62,7 +62,7 @@ def fit(path: Path, config: LoadConfig, free_mb: int | None = None) -> Fit:
     Raises UserError if the file is no usable model.
     """
     header = read_header(path)
-    found = choose(config, header.ctx_tokens or DEFAULT_CTX_TOKENS, machine().free_mb if free_mb is None else free_mb,
+    found = choose(config, header.ctx_tokens, machine().free_mb if free_mb is None else free_mb,
                    lambda wanted, contexts: _known_survey(path, wanted, contexts))
     start = default_threads(header.parameters)
     threads = config.threads or (start > 1 and tuned_threads(fingerprint(path))) or start
@@ -82,7 +82,7 @@ def fitted(path: Path, config: LoadConfig, free_mb: int | None = None) -> LoadCo
 
 def choose(config: LoadConfig, own_ctx_tokens: int, free_mb: int, ask: Ask) -> Fit:
     """The best that fits, or the least that was tried. ask(config, contexts) says what each takes."""
-    wanted = config.ctx_tokens or min(own_ctx_tokens, DEFAULT_CTX_TOKENS)
+    wanted = conversation_tokens(config.ctx_tokens, own_ctx_tokens)
     contexts = [wanted] if config.ctx_tokens else ladder(wanted)
     found = None
     for batch in (config.batch_tokens,) if config.batch_tokens else BATCHES:

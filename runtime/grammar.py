@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from models import runs
 from models.errors import UserError
+from runtime import child
 
 READY_S = 60.0                                  # to read the vocabulary: a cold disk, a large library
 TRIAL_S = 3.0
@@ -74,11 +74,8 @@ class GrammarTrial:
     def _ready_helper(self) -> "subprocess.Popen[bytes]":
         if self._helper is not None and self._helper.poll() is None:
             return self._helper
-        environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"}
-        apart: dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {"process_group": 0}
-        self._helper = subprocess.Popen(        # as runtime/process.py starts the worker
-            [sys.executable, "-m", "runtime.grammar", str(self._path)], env=environment, cwd=runs.ROOT,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **apart)
+        self._helper = subprocess.Popen(child.command("runtime.grammar", str(self._path)), stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **child.options())
         self._said = queue.SimpleQueue()
         threading.Thread(target=_hear, args=(self._helper.stdout, self._said), daemon=True).start()
         try:

@@ -1,7 +1,6 @@
 """A transformers model whose layers are read from its safetensors one at a time. Workers only."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,7 +15,9 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
 from models.base import weight_files
+from models.checkpoint import Entry, read_header
 from models.errors import UserError
+from runtime.ends import Change, Ends, apply
 
 FAMILIES = {"gemma", "gemma2", "gemma3_text", "gemma3", "llama", "qwen3"}   # each tried against the whole model
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -25,21 +26,8 @@ HEAD_NUMBERS = 1 << 25              # of the output head in memory at once
 GROUP_BYTES = 1 << 29               # states and masks of the rows that share one reading of the layers
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """Where one tensor lies; start is in bytes from the start of the file."""
-    path: Path
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-
-
 class Checkpoint:
-    """The tensors of a model folder, read as float32.
-
-    Source: the safetensors format (huggingface/safetensors, README). Read here and not by the library: that either
-    maps the file, which Windows charges whole to this process, or reads a whole tensor for one row of it.
-    """
+    """The tensors of a model folder, read as float32."""
 
     def __init__(self, base: Path):
         """Read the headers. Raises UserError if a file is damaged or cut short."""
@@ -47,11 +35,7 @@ class Checkpoint:
         self.entries: dict[str, Entry] = {}
         self._raw = torch.empty(READ_BYTES, dtype=torch.uint8)
         for path in weight_files(base):
-            try:
-                self.entries |= _read_header(path)
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{path} is no whole safetensors file ({error}); copy or download it "
-                                "again.") from None
+            self.entries |= read_header(path)
 
     @property
     def numbers(self) -> int:
@@ -76,9 +60,7 @@ class Checkpoint:
     def check(self, name: str, shape: tuple[int, ...]) -> None:
         """Raise UserError unless the tensor is of floats and of this shape."""
         entry = self.entries[name]
-        if entry.dtype not in FLOATS:
-            raise UserError(f"The tensor {name} in {entry.path.name} is of type {entry.dtype}; weights must be 32-bit "
-                            "or 16-bit floats. Use the original model, not a quantized copy.")
+        entry.check_is_float(name)
         if entry.shape != shape:
             raise UserError(f"The tensor {name} in {self.base} has the shape {list(entry.shape)}, and config.json "
                             f"makes it {list(shape)}; the two do not belong together.")
@@ -114,24 +96,6 @@ def _fill(file: io.RawIOBase, left: memoryview) -> None:
         if not count:
             raise UserError("A weight file has become shorter while it was read; copy or download it again.")
         left = left[count:]
-
-
-def _read_header(path: Path) -> dict[str, Entry]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        size = path.stat().st_size
-        if not 2 <= length <= size - 8:
-            raise ValueError(f"its header would be {length:,} bytes long")
-        header = json.loads(file.read(length))
-    entries = {}
-    for name, value in header.items():
-        if name != "__metadata__":
-            start, end = (8 + length + int(at) for at in value["data_offsets"])
-            shape, dtype = tuple(map(int, value["shape"])), str(value["dtype"])
-            if end > size or dtype in FLOATS and end - start != prod(shape) * FLOATS[dtype].itemsize:
-                raise ValueError(f"the tensor {name} ends at {end:,} and the file at {size:,} bytes")
-            entries[name] = Entry(path=path, dtype=dtype, shape=shape, start=start)
-    return entries
 
 
 def linears(model: Any, names: dict[str, str]) -> dict[str, Any]:
@@ -179,16 +143,16 @@ class StreamedHead(torch.nn.Linear):
     def __init__(self, checkpoint: Checkpoint, name: str, shape: tuple[int, ...]):
         super().__init__(shape[1], shape[0], bias=False, device="meta")
         self.checkpoint, self.name = checkpoint, name
+        self.changes: list[Change] = []
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        if not self.weight.is_meta:                     # trained in full: the adapter holds it
-            return super().forward(hidden)
         logits = hidden.new_empty(*hidden.shape[:-1], self.out_features)
         step = max(1, HEAD_NUMBERS // self.in_features)
         weights = hidden.new_empty(min(step, self.out_features), self.in_features)
         for start in range(0, self.out_features, step):
             part = weights[:self.out_features - start]
             self.checkpoint.read(self.name, part, start)
+            part = apply(self.changes, part, torch.arange(start, start + len(part)))
             logits[..., start:start + len(part)] = torch.nn.functional.linear(hidden, part)
         return logits
 
@@ -214,34 +178,33 @@ class NotedLayer(torch.nn.Module):
 class Layerwise:
     """model without its layers' weights; hidden() brings them in one layer at a time."""
 
-    def __init__(self, checkpoint: Checkpoint, adapt: Callable[[Any], Any] | None,
+    def __init__(self, checkpoint: Checkpoint, adapts: Sequence[Callable[[Any], Any]] = (),
                  progress: Callable[[int, int], None] | None = None):
-        """adapt: puts the adapter on an empty model. progress(layers done, of) is called after each layer.
-
-        Raises UserError if a tensor is missing or does not belong.
+        """adapts: each puts one adapter on an empty model, in order. progress(layers done, of) is called after each
+        layer. Raises UserError if a tensor is missing or does not belong.
         """
         self._checkpoint, self._progress = checkpoint, progress
         model = _empty_model(checkpoint.base)
         names = checkpoint.names(model)
         self.head_name = head_name(model, names)
-        embedding = self._stream_ends(model, names)
+        embedding, head, ends = self._stream_ends(model, names)
         places = _places(checkpoint, model, names)
-        if adapt:
-            model, places = _adapted(model, places, adapt)
-        for place in places:
+        self._earlier = [Stage(checkpoint, adapt, ends) for adapt in adapts[:-1]]
+        if adapts:
+            model, places = _adapted(model, places, adapts[-1])
+            ends.take(model)
+        for place in [*places, embedding]:
             place.clear()
-        if any(place.module is embedding.module for place in places):
-            self._stream_embedding(embedding)
+        head.changes = ends.head
+        self._stream_embedding(embedding, ends.embedding)
         self.model = model.eval()
         self.linears = linears(model, names)
         decoder = model.get_decoder()
         self._norm, self._layers = decoder.norm, list(decoder.layers)
-        self._weights = [[place for place in places if place.module in inside]
-                         for inside in (set(layer.modules()) for layer in self._layers)]
-        for place in places:
-            if place.module in set(self._norm.modules()):
-                checkpoint.read(place.name, place.put(torch.empty(place.shape)))
+        self._weights = [_inside(layer, places) for layer in self._layers]
         self._buffers: dict[tuple[int, tuple[int, ...]], torch.Tensor] = {}
+        with torch.inference_mode():
+            self._fill(_inside(self._norm, places), lambda _k, shape: torch.empty(shape))
         self._noted = NotedLayer()
         decoder.layers = torch.nn.ModuleList([self._noted] * len(self._layers))
 
@@ -259,6 +222,10 @@ class Layerwise:
                 end += 1
             yield from self._group(rows[start:end], caches[start:end], sums)
             start = end
+
+    def release_layers(self) -> None:
+        """Keep no layer alive, and no memory that a layer was read into."""
+        self.linears, self._layers, self._weights, self._buffers, self._earlier = {}, [], [], {}, []
 
     @torch.inference_mode()
     def _group(self, rows: Sequence[list[int]], caches: Sequence[Any], sums: Any) -> list[torch.Tensor]:
@@ -283,18 +250,31 @@ class Layerwise:
     @contextmanager
     def _loaded(self, index: int) -> Iterator[None]:
         try:
-            for k, place in enumerate(self._weights[index]):
-                # the same memory for each layer: allocated anew each time, a 1B model's heap grew by 2 GB a pass
-                if (k, place.shape) not in self._buffers:
-                    self._buffers[k, place.shape] = torch.empty(place.shape)
-                self._checkpoint.read(place.name, place.put(self._buffers[k, place.shape]))
+            # the same memory for each layer: allocated anew each time, a 1B model's heap grew by 2 GB a pass
+            self._fill(self._weights[index], self._buffer)
             yield
         finally:
             for place in self._weights[index]:
                 place.clear()
 
-    def _stream_ends(self, model: Any, names: dict[str, str]) -> Place:
-        """Give the model a head that reads itself; the place of the input embedding is returned."""
+    def _buffer(self, number: int, shape: tuple[int, ...]) -> torch.Tensor:
+        """The memory for the tensor of that number within a layer."""
+        if (number, shape) not in self._buffers:
+            self._buffers[number, shape] = torch.empty(shape)
+        return self._buffers[number, shape]
+
+    def _fill(self, places: list[Place], buffer: Callable[[int, tuple[int, ...]], torch.Tensor]) -> None:
+        """Read the places' tensors into buffers, and let them go through the earlier adapters."""
+        values = {place.name: buffer(k, place.shape) for k, place in enumerate(places)}
+        for place in places:
+            self._checkpoint.read(place.name, values[place.name])
+        for stage in self._earlier:
+            stage.merge(values)
+        for place in places:
+            place.put(values[place.name])
+
+    def _stream_ends(self, model: Any, names: dict[str, str]) -> tuple[Place, StreamedHead, Ends]:
+        """Give the model a head that reads itself; returned with the place of the input embedding."""
         inner, outer = model.get_input_embeddings(), model.get_output_embeddings()
         path = {module: f"{name}.weight" for name, module in model.named_modules() if module in (inner, outer)}
         is_tied = path[outer] in model.all_tied_weights_keys
@@ -304,14 +284,16 @@ class Layerwise:
             if name is None:
                 raise _lacks(self._checkpoint, path[module])
             self._checkpoint.check(name, tuple(module.weight.shape))
-        model.set_output_embeddings(StreamedHead(self._checkpoint, str(found[1]), tuple(outer.weight.shape)))
-        return Place(module=inner, attribute="weight", name=str(found[0]), shape=tuple(inner.weight.shape))
+        head = StreamedHead(self._checkpoint, str(found[1]), tuple(outer.weight.shape))
+        model.set_output_embeddings(head)
+        embedding = Place(module=inner, attribute="weight", name=str(found[0]), shape=tuple(inner.weight.shape))
+        return embedding, head, Ends(is_tied)
 
-    def _stream_embedding(self, place: Place) -> None:
+    def _stream_embedding(self, place: Place, changes: list[Change]) -> None:
         """Let the input embedding read the rows that it is asked for."""
         def fill(_module: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
             ids, where = args[0].unique(return_inverse=True)
-            place.put(self._checkpoint.rows(place.name, ids.tolist()))
+            place.put(apply(changes, self._checkpoint.rows(place.name, ids.tolist()), ids))
             return (where,)
 
         def clear(*_: Any) -> None:
@@ -320,6 +302,53 @@ class Layerwise:
         place.module.padding_idx = None                 # only gradients know it, and it is no row of the few
         place.module.register_forward_pre_hook(fill)
         place.module.register_forward_hook(clear)
+
+
+class Stage:
+    """An adapter that later ones were trained on: an empty model with it, through which weights pass and are merged."""
+
+    def __init__(self, checkpoint: Checkpoint, adapt: Callable[[Any], Any], ends: Ends):
+        """ends: also gets what the adapter does to embedding and head."""
+        model = _empty_model(checkpoint.base)
+        every = _places(checkpoint, model, checkpoint.names(model))
+        model, empty = _adapted(model, every, adapt)
+        ends.take(model)
+        for place in empty:
+            place.clear()
+        self._places = {place.name: place for place in every}
+        self._empty = set(map(id, empty))
+        # the layer of peft's around each module, and what stands in for it where it was trained as a copy
+        self._wrappers: dict[Any, Any] = {}
+        self._copies: dict[Any, Any] = {}
+        for module in model.modules():
+            if hasattr(module, "base_layer"):
+                self._wrappers[module.base_layer] = module
+            for copied in getattr(module, "modules_to_save", {}).values():
+                for path, inner in module.original_module.named_modules():
+                    self._copies[inner] = copied.get_submodule(path)
+
+    def merge(self, values: dict[str, torch.Tensor]) -> None:
+        """Change values, {tensor of the files: its numbers} of whole modules, in place."""
+        places = {name: self._places[name] for name in values}
+        for name, place in places.items():
+            if id(place) in self._empty:
+                place.put(values[name])
+        for wrapper in {self._wrappers[place.module] for place in places.values() if place.module in self._wrappers}:
+            wrapper.merge()
+            wrapper.merged_adapters.clear()
+        for name, place in places.items():
+            module = self._copies.get(place.module, place.module)
+            merged = getattr(module, place.attribute).data
+            if merged.data_ptr() != values[name].data_ptr():
+                values[name].copy_(merged)
+            if id(place) in self._empty:
+                place.clear()
+
+
+def _inside(module: Any, places: list[Place]) -> list[Place]:
+    """The places of a module and all within."""
+    inside = set(module.modules())
+    return [place for place in places if place.module in inside]
 
 
 def _empty_model(base: Path) -> Any:
@@ -356,11 +385,6 @@ def _adapted(model: Any, places: list[Place], adapt: Callable[[Any], Any]) -> tu
     """
     zeros = [place.put(torch.zeros(()).expand(place.shape)) for place in places]
     model = adapt(model)
-    for path, module in model.named_modules():
-        is_end = isinstance(getattr(module, "base_layer", None), StreamedHead | torch.nn.Embedding)
-        if is_end and getattr(module, "lora_magnitude_vector", None):
-            raise UserError(f"This adapter uses DoRA on {path}, which needs that whole matrix in memory, and this "
-                            "machine has too little free for it; close other programs.")
     return model, [place for place, zero in zip(places, zeros, strict=True)
                    if getattr(place.module, place.attribute) is zero]
 

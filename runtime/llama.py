@@ -6,18 +6,24 @@ never do (runtime/session.py).
 
 import ctypes
 import os
+import unicodedata
 from collections import deque
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import llama_cpp
-import llama_cpp.llama_cpp as lib
 
 from models.errors import UserError
 from models.header import Header, read_header
 from runtime.config import LoadConfig
 from tasks.controls import Controls, controls_of
+
+try:
+    import llama_cpp
+    import llama_cpp.llama_cpp as lib
+except (OSError, RuntimeError, ImportError) as error:       # its Python files are there, and what they load is not
+    raise UserError(f"llama.cpp's library can not be loaded ({error}). Security software may have removed or blocked "
+                    "it: allow Galen's folder there, delete .venv in it and start Galen again.") from error
 
 ALL_LAYERS = 999
 PIECE_CHARACTERS = 4096                           # of a text, cut behind a user-defined token
@@ -54,6 +60,10 @@ class Log:
         self.lines.clear()
         lib.llama_log_set(self._keep, ctypes.c_void_p(0))
 
+    def listen_to(self, log_set: Callable[[Any, Any], None]) -> None:
+        """Keep what another library prints as well, through its own way to set a log."""
+        log_set(self._keep, ctypes.c_void_p(0))
+
     def ignore(self) -> None:
         """Let the library print into nothing: each line would wait for the interpreter, which has other work."""
         lib.llama_log_set(self._drop, ctypes.c_void_p(0))
@@ -78,12 +88,12 @@ def model_params(config: LoadConfig) -> Any:
     params = lib.llama_model_default_params()
     params.n_gpu_layers = config.gpu_layers if config.gpu_layers >= 0 else ALL_LAYERS
     if config.device:
-        params.device_list = _device_list(config.device)        # an attribute of ours: it must outlive the load
+        params.device_list = device_list(config.device)        # an attribute of ours: it must outlive the load
         params.devices = ctypes.cast(params.device_list, ctypes.c_void_p)
     return params
 
 
-def _device_list(name: str) -> Any:
+def device_list(name: str) -> Any:
     """The one named device, or none at all, as the list that llama.cpp reads until its null pointer."""
     if name == "cpu":
         return (ctypes.c_void_p * 1)(None)
@@ -177,10 +187,17 @@ class Model:
             return [self._control_ids[text]]
         if control:
             return self._tokenized(text, True)
+        if self._is_composed:
+            text = unicodedata.normalize("NFC", text)
         ids: list[int] = []                                     # the library takes the square of user-defined tokens
         for piece in self._user_defined.pieces(text, PIECE_CHARACTERS):
             ids += self._tokenized(piece, False)
         return ids
+
+    @cached_property
+    def _is_composed(self) -> bool:
+        """Qwen's tokenizer composes characters first; llama.cpp does not, and no key of a GGUF says so."""
+        return self.header.metadata.get("tokenizer.ggml.pre") == "qwen2"
 
     def _tokenized(self, text: str, control: bool) -> list[int]:
         raw = text.encode("utf-8", "replace")

@@ -20,7 +20,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Chat:
-    """Answer messages through the file's template."""
+    """Answer messages through the file's template; their pictures as runtime/picture.py sends them."""
     id: int
     messages: list[dict[str, Any]]
     sample: dict[str, Any]                      # a SampleConfig
@@ -90,6 +90,7 @@ class Loaded:
     description: str                            # "Q8_0 · 0.01 GB": type and size as found in the file
     can_chat: bool                              # False: the file has no chat template
     can_embed: bool = False
+    projector: str = ""                         # path of the file with which it sees; "": it reads text only
     slots: int = 1
     threads: int = 1
 

@@ -11,6 +11,14 @@ SEQUENCES, LEAST_SCORING = 32, 8                  # of a context in all, and of 
 POOL_BYTES = 64 << 20                             # what room for more than one conversation may take
 
 
+def conversation_tokens(asked: int, own: int) -> int:
+    """The longest conversation: what was asked for, else (0) the model's own context up to DEFAULT_CTX_TOKENS.
+
+    own: 0 where the header does not say.
+    """
+    return asked or min(own or DEFAULT_CTX_TOKENS, DEFAULT_CTX_TOKENS)
+
+
 def pool_cells(header: Header, slots: int, ctx_tokens: int) -> int:
     """Cells for the cache: one whole conversation, and for a small model as many as there are slots."""
     per_token = cache_bytes_per_token(header)

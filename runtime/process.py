@@ -1,17 +1,15 @@
 """The parent's end of a worker process: who waits for which answer, whether it still lives, how it ended."""
 
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from typing import IO, Any
 
-from models import runs
 from models.errors import UserError
+from runtime import child
 from runtime.messages import Alive, Loaded, from_line, to_line
 
 LOAD_NUMBER = -1                                # the number under which answers to Load arrive
@@ -20,12 +18,6 @@ TICK_S = 0.25
 STUCK_S = 2.0                                   # silence that is shown
 KILL_S = 10.0                                   # silence that ends a process which was heard before
 KILL_STARTING_S = 120.0                         # and one that never was heard: a cold disk, a large library
-
-
-NATIVE = {
-    "GGML_NO_BACKTRACE": "1",                   # an abort would start gdb, where there is one, and take seconds
-    "GOMP_SPINCOUNT": "60000",                  # about 0.6 ms: they wait for our next batch, then give their core back
-}
 
 
 class WorkerDied(UserError):
@@ -37,13 +29,8 @@ class WorkerProcess:
 
     def __init__(self, idle_s: float = 0.0):
         """idle_s: end it after so many seconds without a request; 0: never."""
-        environment = {**NATIVE, **os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"}
-        # A Ctrl-C in the terminal is for the parent, which stops the answer: no console there, a group of its own here.
-        # Not a session of its own: Linux would give all its threads together the share of one program.
-        apart: dict[str, Any] = {"creationflags": 0x08000000} if sys.platform == "win32" else {"process_group": 0}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.worker"], env=environment, cwd=runs.ROOT, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **apart)
+        self._process = subprocess.Popen(child.command("runtime.worker"), stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, **child.options())
         self.pid = self._process.pid
         self.threads = 0                        # that compute now, as the worker last said
         self.is_ending = False                  # it has been told to; it takes no request any more

@@ -2,8 +2,10 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,18 @@ class ActivationSums:
     tied to the embedding is lm_head.weight.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, skipped_rows: int = 0):
+        """skipped_rows: the first so many of the rows are computed beside the others, and not summed."""
         self.in_sum2: dict[str, np.ndarray] = {}
         self.tokens: dict[str, int] = {}
+        self._skipped_rows = skipped_rows
+        self._seen: Counter[str] = Counter()            # rows, by the name of the weight that got them
 
     def add(self, name: str, inputs: Any) -> None:
-        """Add inputs (..., in_features), a float32 tensor, of the weight called name."""
+        """Add the inputs (..., in_features) that one row gives the weight called name, a float32 tensor."""
+        self._seen[name] += 1
+        if self._seen[name] <= self._skipped_rows:
+            return
         rows = inputs.reshape(-1, inputs.shape[-1])
         self.in_sum2[name] = self.in_sum2.get(name, 0.0) + rows.double().square().sum(0).numpy()
         self.tokens[name] = self.tokens.get(name, 0) + len(rows)
@@ -52,15 +60,17 @@ class ActivationSums:
 
 
 class Reference:
-    """Base model plus optional adapter in float32 on the CPU; greedy.
+    """Base model plus adapters in float32 on the CPU; greedy.
 
     Where the weights do not fit (is_layerwise) every call reads the model from disk once, or once a token; so give
     the methods for many rows all of them.
     """
 
-    def __init__(self, base: Path, adapter: Path | None = None, threads: int = 0, is_layerwise: bool | None = None,
-                 progress: Callable[[int, int], None] | None = None):
+    def __init__(self, base: Path, adapter: Path | Sequence[Path] | None = None, threads: int = 0,
+                 is_layerwise: bool | None = None, progress: Callable[[int, int], None] | None = None):
         """Load base (a Hugging Face folder) and adapter (a PEFT folder); threads 0: chosen by size.
+
+        Several adapters: each was trained on the model into which those before it had been merged.
 
         is_layerwise None: only where the float32 weights do not fit in free memory. progress(layers done, of) is
         called between layers there, and may raise to stop. Raises UserError if either folder is not whole, or the two
@@ -82,10 +92,12 @@ class Reference:
                             f"layer; that works for {', '.join(sorted(layerwise.FAMILIES))}.")
         self._torch, self.is_layerwise = torch, is_layerwise
 
-        def adapt(model: Any) -> Any:
-            return _with_adapter(model, adapter, is_layerwise) if adapter else model
-
-        self._engine = layerwise.Layerwise(checkpoint, adapt, progress) if is_layerwise else Whole(checkpoint, adapt)
+        adapters = [adapter] if isinstance(adapter, Path) else list(adapter or ())
+        if is_layerwise:
+            adapts = [partial(_on_empty, folder=folder) for folder in adapters]
+            self._engine: Any = layerwise.Layerwise(checkpoint, adapts, progress)
+        else:
+            self._engine = Whole(checkpoint, lambda model: _with_adapters(model, adapters))
         torch.set_num_threads(threads or default_threads(checkpoint.numbers))
         self._model = self._engine.model
         self._cache = lambda: transformers.DynamicCache(config=self._model.config)
@@ -99,6 +111,23 @@ class Reference:
         """logits() of each row in order; what the linear layers get is added to sums on the way."""
         for part in self._heads(self._hidden(rows, sums)):
             yield part.numpy()
+
+    def states(self, rows: Sequence[list[int]], sums: ActivationSums | None = None) -> Iterator[np.ndarray]:
+        """What the output head gets for each row in order: (T, width) float32, a hundredth of what logits take."""
+        for state in self._hidden(rows, sums):
+            yield state.numpy()
+
+    def logits_of(self, states: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Logits (T, vocab) float32 of each of what states() gave, or of parts of it; made when they are asked for."""
+        for part in self._heads(map(self._torch.from_numpy, states)):
+            yield part.numpy()
+
+    def release_layers(self) -> None:
+        """Give back the memory of all but the head; afterwards only logits_of and the tokenizer work."""
+        from runtime.llama import give_memory_back
+        self._engine.release_layers()
+        self._model.get_decoder().layers = self._torch.nn.ModuleList()
+        give_memory_back()
 
     def logprobs(self, ids: list[int], start: int) -> list[float]:
         """log p(ids[k] | ids[:k]) for each k >= start (start >= 1), in nats."""
@@ -115,9 +144,12 @@ class Reference:
         """Greedy continuation of ids: (new ids without the one that stops, "stop" or "length")."""
         return self.generate_all([ids], max_tokens, stop_ids)[0]
 
-    def generate_all(self, prompts: Sequence[list[int]], max_tokens: int,
-                     stop_ids: Iterable[int]) -> list[tuple[list[int], str]]:
-        """generate() of each prompt; layer by layer, one reading of the model makes one token of each."""
+    def generate_all(self, prompts: Sequence[list[int]], max_tokens: int, stop_ids: Iterable[int],
+                     progress: Callable[[int, int], None] | None = None) -> list[tuple[list[int], str]]:
+        """generate() of each prompt; layer by layer, one reading of the model makes one token of each.
+
+        progress(tokens of the longest answer, max_tokens) is called between them, and may raise to stop.
+        """
         stop = frozenset(stop_ids)
         made: list[list[int]] = [[] for _ in prompts]
         reasons = ["length" for _ in prompts]
@@ -135,6 +167,8 @@ class Reference:
                 if len(made[k]) < max_tokens:
                     following[k] = [token]
             steps = following
+            if progress:
+                progress(max(map(len, made)), max_tokens)
         return list(zip(made, reasons, strict=True))
 
     def activation_sums(self, rows: Sequence[list[int]]) -> ActivationSums:
@@ -217,9 +251,38 @@ class Whole:
         self.output = type(made)
         return made.last_hidden_state[0]
 
+    def release_layers(self) -> None:
+        """Keep no layer alive."""
+        self.linears = {}
+
+
+def _with_adapters(model: Any, folders: Sequence[Path]) -> Any:
+    """model with the LoRA layers of the last folder, and those of all before it merged into it.
+
+    Where LoRA changes one end of a model whose embedding is its head, peft's merge changes both, and its layers do not:
+    what is exported is the merge, so that is what it is held against.
+    """
+    for number, folder in enumerate(folders, 1):
+        is_tied = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+        tuned = _with_adapter(model, folder, is_empty=False)
+        model = tuned.get_base_model()
+        if number < len(folders):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = tuned.merge_and_unload()
+        elif is_tied:
+            for end in (model.get_input_embeddings(), model.get_output_embeddings()):
+                if hasattr(end, "base_layer"):
+                    end.merge()
+    return model
+
+
+def _on_empty(model: Any, folder: Path) -> Any:
+    return _with_adapter(model, folder, is_empty=True).get_base_model()
+
 
 def _with_adapter(model: Any, folder: Path, is_empty: bool) -> Any:
-    """model with the LoRA layers of a PEFT folder; is_empty: its weights are not there yet.
+    """model with the LoRA layers of a PEFT folder, as peft's own class; is_empty: its weights are not there yet.
 
     Raises UserError if the folder is not whole, is no LoRA, or was made for another base.
     """
@@ -251,4 +314,4 @@ def _with_adapter(model: Any, folder: Path, is_empty: bool) -> Any:
     if used < saved:
         raise UserError(f"The adapter {folder} was trained on another base model: it changes {saved:,} matrices, of "
                         f"which this one has {used:,}. Give the base it was trained on.")
-    return tuned.get_base_model()
+    return tuned

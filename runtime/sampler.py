@@ -43,7 +43,7 @@ class Sampler:
         if config.repeat_penalty != 1.0:
             self._add(lib.llama_sampler_init_penalties(
                 model.n_vocab, PENALTY_WINDOW_TOKENS, config.repeat_penalty, 0.0, 0.0))
-            for token in past[-PENALTY_WINDOW_TOKENS:]:
+            for token in [one for one in past if one >= 0][-PENALTY_WINDOW_TOKENS:]:    # below: a picture's
                 lib.llama_sampler_accept(self._chain, token)
         if is_greedy:
             self._add(lib.llama_sampler_init_greedy())

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +12,10 @@ from runtime.cache import Cache, Sequence
 from runtime.config import SampleConfig
 from runtime.context import LEAST_CHUNK, Aborted, Context, NoRoom, Row
 from runtime.llama import Model
+from runtime.picture import Picture
 from runtime.sampler import Sampler, top_logprobs
 from runtime.text import TextStream
+from runtime.vision import Look
 
 MAX_WAITING = 1000
 GROWTH_TOKENS = 64                              # room that a request must find beyond its prompt to begin
@@ -29,9 +31,11 @@ class Request:
     ids: list[int]                              # the prompt
     sample: SampleConfig
     dropped_turns: int = 0
+    pictures: Mapping[int, Picture] = field(default_factory=dict)       # by the id that stands for each of its cells
     asked: float = field(default_factory=time.monotonic)
     is_cancelled: bool = False
     all_ids: list[int] = field(default_factory=list)    # the prompt, then what was made
+    picture_starts: list[int] = field(default_factory=list)
     made: list[int] = field(default_factory=list)
     text: TextStream = field(default_factory=TextStream)
     whole: str = ""                             # the text that was told
@@ -40,11 +44,18 @@ class Request:
     last_at: float = 0.0
     sequence: Sequence | None = None
     sampler: Sampler | None = None
+    look: Look | None = None                    # at the next picture
 
     @property
     def pending(self) -> int:
         """Ids that are not in the cache yet."""
         return len(self.all_ids) - (len(self.sequence.ids) if self.sequence else 0)
+
+    @property
+    def next_picture(self) -> int:
+        """Where the next picture to compute begins; behind everything if there is none."""
+        start = len(self.sequence.ids) if self.sequence else 0
+        return next((at for at in self.picture_starts if at >= start), len(self.all_ids))
 
     @property
     def is_streaming(self) -> bool:
@@ -96,14 +107,14 @@ class Scheduler:
 
     def __init__(self, model: Model, context: Context, slots: int, ctx_tokens: int,
                  tell: Callable[[Request, str, list[TokenLogprob]], None],
-                 end: Callable[[Request, str | UserError], None]):
+                 end: Callable[[Request, str | UserError], None], look: Callable[[Picture], Look | None] | None = None):
         """tell(request, text, logprobs) for every piece; end(request, reason or error) once, after the last one.
 
-        ctx_tokens: the longest conversation, at most the context's cells.
+        ctx_tokens: the longest conversation, at most the context's cells; look: runtime.vision.Eyes.look.
         """
         self.context, self.cache = context, Cache(context, slots)
         self._model, self._slots, self._ctx_tokens = model, slots, ctx_tokens
-        self._tell, self._end = tell, end
+        self._tell, self._end, self._look = tell, end, look
         self._waiting: deque[Request] = deque()
         self._running: list[Request] = []
         self._reading: tuple[Request, ...] = () # whose prompts are in the batch that is being computed
@@ -131,6 +142,7 @@ class Scheduler:
         request.sampler = Sampler(self._model, request.sample, request.ids)
         request.text = TextStream(request.sample.stop)
         request.all_ids = list(request.ids)
+        request.picture_starts = [k for k, token in enumerate(request.ids) if token < 0 and token != request.ids[k - 1]]
         self._waiting.append(request)
 
     def cancel(self, request: Request) -> None:
@@ -148,6 +160,7 @@ class Scheduler:
         for one in [one for one in (*self._running, *self._waiting) if one.is_cancelled]:
             self._finish(one, CANCELLED)
         self._admit()
+        self._read_picture()
         rows, parts = self._rows()
         if not rows:
             return
@@ -171,6 +184,48 @@ class Scheduler:
             if not request.pending and not request.is_cancelled:
                 self._draw(request, self.context.logits(row))
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while no request can go on before its next picture has been looked at."""
+        return bool(self._running) and all(
+            one.sequence and one.next_picture == len(one.sequence.ids) and not one.is_cancelled
+            and not (one.look and one.look.done()) for one in self._running)
+
+    def _read_picture(self) -> None:
+        """Let the eyes look at what comes next, and compute the cells of one picture that is ready."""
+        for request in self._running:
+            at = request.next_picture
+            if at == len(request.all_ids):      # there is none
+                continue
+            assert self._look and request.sequence
+            picture = request.pictures[request.all_ids[at]]
+            request.look = request.look or self._look(picture)
+            if at == len(request.sequence.ids) and request.look and request.look.done():
+                self._compute_picture(request, request.look, picture)
+                return
+
+    def _compute_picture(self, request: Request, look: Look, picture: Picture) -> None:
+        assert request.sequence
+        error = look.exception()
+        if isinstance(error, UserError):
+            self._finish(request, error)
+            return
+        at = len(request.sequence.ids)
+        began = time.monotonic()
+        self._reading = (request,)
+        try:
+            self.context.decode_picture(look.result(), at, request.sequence.number)
+        except Aborted:
+            return
+        except NoRoom:
+            self._make_room(picture.tokens)
+            return
+        finally:
+            self._reading = ()
+        self._pace.note(time.monotonic() - began, 0, picture.tokens)
+        self.cache.grow(request.sequence, request.all_ids[at:at + picture.tokens])
+        request.look = None
+
     def _rows(self) -> tuple[list[Row], list[tuple[Request, int, int]]]:
         """The next batch: its rows, and (request, how many rows, index of its last one) for each part."""
         rows: list[Row] = []
@@ -181,6 +236,7 @@ class Scheduler:
             start = len(request.sequence.ids)
             room = self.context.batch_tokens - len(rows)
             count = min(request.pending, room if request.is_streaming else min(room, budget))
+            count = min(count, request.next_picture - start)
             if count <= 0:
                 continue
             if not request.is_streaming:
@@ -204,7 +260,7 @@ class Scheduler:
                 return
             self._waiting.popleft()
             self._running.append(request)
-            request.sequence, request.cached = sequence, request.cached or common
+            request.sequence, request.cached, request.look = sequence, request.cached or common, None
             if not request.pending:             # the very prompt was computed before, and its logits are kept
                 assert sequence.prompt_logits is not None
                 self._draw(request, sequence.prompt_logits)

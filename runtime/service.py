@@ -16,10 +16,11 @@ from runtime.device import default_threads
 from runtime.embed import Embedder, offers_embeddings
 from runtime.llama import Model, give_memory_back
 from runtime.messages import End, Failed, Loaded, Piece, Scored
-from runtime.pool import DEFAULT_CTX_TOKENS, KEPT_SEQUENCES, pool_cells
+from runtime.pool import KEPT_SEQUENCES, conversation_tokens, pool_cells
 from runtime.scheduler import Request, Scheduler, TokenLogprob
 from runtime.score import Item, Scorer, Scores
 from runtime.threads import Watch, tune, tuned_threads
+from runtime.vision import Eyes
 
 MAX_LANES = 3                                   # contexts at once: the base and two adapters
 SPOKEN_ANSWERS = 512                            # whose ids are remembered
@@ -44,7 +45,8 @@ class Lane:
         if adapter:
             adapter.switch_on(self.context)
         self.fingerprint = fingerprint(adapter.path) if adapter else ""
-        self.scheduler = Scheduler(model, self.context, config.slots, ctx_tokens, service.tell_piece, service.tell_end)
+        self.scheduler = Scheduler(model, self.context, config.slots, ctx_tokens, service.tell_piece, service.tell_end,
+                                   service.eyes.look if service.eyes else None)
         self.scorer = Scorer(self.context, self.scheduler.cache, config.slots + KEPT_SEQUENCES)
         self.jobs: deque[tuple[int, Iterator[list[Scores] | None]]] = deque()
         self.used = 0.0                         # time.monotonic()
@@ -67,15 +69,16 @@ class Service:
     def __init__(self, model: Model, config: LoadConfig, tell: Tell):
         """Serve model; tell(message) is called with every answer. Raises UserError if a context does not fit."""
         self.model = model
-        self.ctx_tokens = config.ctx_tokens or min(self.model.train_ctx_tokens, DEFAULT_CTX_TOKENS)
+        self.ctx_tokens = conversation_tokens(config.ctx_tokens, self.model.train_ctx_tokens)
         self.spoken: OrderedDict[str, list[int]] = OrderedDict()    # answers of ours -> their ids as generated
         self._config, self._tell = config, tell
         self._fingerprint = fingerprint(model.header.path)
         self._lanes: dict[str, Lane] = {}
         self._embedder: Embedder | None = None
         self._places: dict[int, tuple[Lane, Request]] = {}
-        self._dropped_jobs: set[int] = set()                        # numbers whose scores nobody waits for
+        self._cancelled: set[int] = set()       # numbers; one may come before its request is ready
         self._start_threads()
+        self.eyes = Eyes(Path(config.projector), model, config, self.threads) if config.projector else None
         if not offers_embeddings(self.model.header):
             self._lane(BASE)                                        # refused now rather than at the first message
 
@@ -126,7 +129,7 @@ class Service:
             path=str(header.path), name=header.name, fingerprint=self._fingerprint, ctx_tokens=self.ctx_tokens,
             description=f"{header.type_name} · {header.bytes / 1e9:.2f} GB",
             can_chat=bool(header.template) and not can_embed, can_embed=can_embed, slots=self._config.slots,
-            threads=self.threads)
+            threads=self.threads, projector=self._config.projector)
 
     @property
     def is_computing(self) -> bool:
@@ -143,9 +146,13 @@ class Service:
         lane = self._lane(adapter)
         lane.scheduler.submit(request)
         self._places[request.number] = lane, request
+        if request.number in self._cancelled:   # meanwhile, or long before
+            request.is_cancelled = True
 
     def score(self, number: int, items: list[Item], adapter: str) -> None:
         """Begin to score items; they wait for the ones before."""
+        if number in self._cancelled:
+            return
         lane = self._lane(adapter)
         scheduler = lane.scheduler
         lane.jobs.append((number, lane.scorer.score(
@@ -159,12 +166,11 @@ class Service:
             yield self._embedder.embed(text)
 
     def cancel(self, number: int) -> None:
-        """End a request before its next token; called from any thread."""
+        """End a request before its next token, or before it begins; called from any thread."""
+        self._cancelled.add(number)             # before the look: submit() places first and looks here then
         place = self._places.get(number)
         if place:
             place[0].scheduler.cancel(place[1])
-        else:
-            self._dropped_jobs.add(number)
 
     def set_threads(self, threads: int) -> None:
         """Compute with so many threads from the next batch on."""
@@ -181,10 +187,13 @@ class Service:
                 lane.scheduler.step()
             if lane.jobs:
                 self._step_job(lane)
+        busy = [lane for lane in self._lanes.values() if lane.has_work]
+        if self.eyes and busy and all(lane.scheduler.is_waiting and not lane.jobs for lane in busy):
+            self.eyes.wait()
 
     def _step_job(self, lane: Lane) -> None:
         number, job = lane.jobs[0]
-        if number in self._dropped_jobs:
+        if number in self._cancelled:
             lane.jobs.popleft()
             job.close()                         # type: ignore[attr-defined]
             return
@@ -230,6 +239,7 @@ class Service:
     def tell_end(self, request: Request, reason: str | UserError) -> None:
         """An answer has ended."""
         lane, _ = self._places.pop(request.number)
+        self._cancelled.discard(request.number)
         if isinstance(reason, UserError):
             self._tell(Failed(request.number, str(reason), True))
             return

@@ -4,6 +4,7 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from models import knobs
 from models.errors import UserError
 from models.header import Header, read_header
+from models.projector import projector_for, projectors_beside
 from runtime.config import LoadConfig, SampleConfig
 from runtime.device import machine
 from runtime.fit import fitted
@@ -32,16 +34,20 @@ from runtime.messages import (
     Tokens,
     packed,
 )
-from runtime.pool import DEFAULT_CTX_TOKENS, cache_bytes_per_token
+from runtime.picture import sent
+from runtime.pool import cache_bytes_per_token, conversation_tokens
 from runtime.process import LOAD_NUMBER, WorkerDied, WorkerProcess
 
 __all__ = ["ModelInfo", "Session", "Stream", "WorkerDied"]
 
 ModelInfo = Loaded
 PLENTY, SPARE_MB = 0.7, 500                     # of the free memory; Python, the libraries and the working memory
+BLIND = ("{} reads text only: it has no projector for pictures. Put the mmproj file that belongs to the model beside "
+         "it, or name it as the projector, and load the model again.")
 CLOSED = object()                               # in an inbox: the reader's stream was closed
 DEFAULT_LOAD, DEFAULT_SAMPLE = LoadConfig(), SampleConfig()
 Messages = Sequence[dict[str, Any]]
+_States = list[tuple[int, int]]                 # of files: size and time of change
 
 
 class _TooMuch(UserError):
@@ -110,7 +116,7 @@ class Session:
         self._numbers = itertools.count()
         self._worker: WorkerProcess | None = None
         self._starting: WorkerProcess | None = None     # which a load waits for, with the lock held
-        self._asked: tuple[Path, LoadConfig, tuple[int, int]] | None = None     # with size and time of the file
+        self._asked: tuple[Path, LoadConfig, _States] | None = None
         self._wanted: tuple[Path, LoadConfig] | None = None     # the same with what was chosen
         self.info: ModelInfo | None = None      # of the model that is loaded, or will be at the next request
 
@@ -134,14 +140,15 @@ class Session:
         """
         path = path.expanduser().resolve()
         with self._lock:
-            asked = path, config, _state(path)
+            asked = path, config, _states(path, config)
             if self._asked == asked and self.info and self.pid is not None:
                 return self.info
             worker = WorkerProcess(config.idle_minutes * 60)        # it starts while the header is read here
             try:
                 header = read_header(path)      # refuses a broken file before native code sees it
+                projector = projector_for(header, config.projector)
                 self._close()
-                info = self._load(worker, header, config)
+                info = self._load(worker, header, replace(config, projector=str(projector or "")))
             except BaseException:
                 worker.kill()
                 raise
@@ -150,14 +157,15 @@ class Session:
 
     def _load(self, worker: WorkerProcess, header: Header, config: LoadConfig) -> ModelInfo:
         """Load as config says where the memory is plenty; else ask llama.cpp first how much of it fits."""
-        context = config.ctx_tokens or min(header.ctx_tokens or DEFAULT_CTX_TOKENS, DEFAULT_CTX_TOKENS)
-        likely = header.bytes + cache_bytes_per_token(header) * context * (1 + config.exact)
+        context = conversation_tokens(config.ctx_tokens, header.ctx_tokens)
+        seeing = Path(config.projector).stat().st_size if config.projector else 0      # loaded with the first picture
+        likely = header.bytes + seeing + cache_bytes_per_token(header) * context * (1 + config.exact)
         try:
             if likely / 1e6 + SPARE_MB > PLENTY * machine().free_mb:
-                config = fitted(header.path, config)
+                config = fitted(header.path, config, machine().free_mb - seeing // 10**6)
             return self._start(worker, header, config)
         except _TooMuch as error:               # a full GPU, or somebody else was quicker
-            chosen = fitted(header.path, config)
+            chosen = fitted(header.path, config, machine().free_mb - seeing // 10**6)
             if (chosen.gpu_layers, chosen.ctx_tokens) == (config.gpu_layers, context):
                 raise UserError(str(error)) from None
             return self._start(WorkerProcess(config.idle_minutes * 60), header, chosen)
@@ -188,12 +196,13 @@ class Session:
     def chat(self, messages: Messages, sample: SampleConfig = DEFAULT_SAMPLE, adapter: Path | None = None) -> Stream:
         """Start an answer to messages; a worker that died or was unloaded is started anew first.
 
+        A message may hold parts: {"type": "text", "text": ...} and, for a model with a projector,
+        {"type": "image", "data": bytes of a PNG or JPEG}.
         adapter: a GGUF LoRA adapter for this model, switched on for this answer alone.
-        Raises UserError if no model is loaded, or the loaded one has no chat template.
+        Raises UserError if no model is loaded, or the loaded one has no chat template or can not see a picture.
         """
-        self._refuse_without_template()
-        return self._stream(lambda number: Chat(
-            number, [dict(m) for m in messages], knobs.to_json(sample), _adapter_path(adapter)))
+        checked = self._checked(messages)
+        return self._stream(lambda number: Chat(number, checked, knobs.to_json(sample), _adapter_path(adapter)))
 
     def complete(self, prompt: str | Sequence[int], sample: SampleConfig = DEFAULT_SAMPLE,
                  adapter: Path | None = None) -> Stream:
@@ -215,8 +224,8 @@ class Session:
                     adapter: Path | None = None) -> list[list[list[float]]]:
         """The same for answers (plain text) to conversations; is_whole: with the token that ends the turn."""
         self._refuse_without_template()
-        sent = [[dict(m) for m in messages] for messages in conversations]
-        return self._ask(lambda number: ScoreChats(number, sent, list(answers), is_whole, _adapter_path(adapter)),
+        texts = [sent(messages, "Scoring reads text only; leave the pictures out.") for messages in conversations]
+        return self._ask(lambda number: ScoreChats(number, texts, list(answers), is_whole, _adapter_path(adapter)),
                          Scored).scores
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
@@ -224,9 +233,9 @@ class Session:
         return self._ask(lambda number: Embed(number, list(texts)), Embedded).vectors
 
     def prompt_ids(self, messages: Messages) -> list[int]:
-        """The ids that an answer to messages would be given, before anything is left out."""
-        self._refuse_without_template()
-        return self._ask(lambda number: Tokenize(number, [dict(m) for m in messages]), Tokens).ids
+        """The ids that an answer to messages would be given, before anything is left out; a picture's are below 0."""
+        checked = self._checked(messages)
+        return self._ask(lambda number: Tokenize(number, checked), Tokens).ids
 
     def encode(self, text: str) -> list[int]:
         """The ids of plain text, without BOS."""
@@ -257,6 +266,11 @@ class Session:
     def _close(self) -> None:
         self._unload()
         self._asked, self._wanted, self.info = None, None, None
+
+    def _checked(self, messages: Messages) -> list[dict[str, Any]]:
+        self._refuse_without_template()
+        info = self.info
+        return sent(messages, "" if info is None or info.projector else BLIND.format(Path(info.path).name))
 
     def _refuse_without_template(self) -> None:
         info = self.info
@@ -309,8 +323,14 @@ class Session:
         return self._worker
 
 
+def _states(path: Path, config: LoadConfig) -> _States:
+    """What changes when the model's file or a projector's is replaced: sizes, and times in ns."""
+    asked = [Path(config.projector)] if config.projector else []
+    return [_state(one) for one in (path, *asked, *projectors_beside(path))]
+
+
 def _state(path: Path) -> tuple[int, int]:
-    """What changes when a file is replaced: its size and its time in ns; zeros if it is not there."""
+    """Size and time of a file; zeros if it is not there."""
     try:
         found = path.stat()
     except OSError:

@@ -53,7 +53,6 @@ class Worker:
         self._requests, self._answers = requests, answers
         self._texts: queue.SimpleQueue[Any] = queue.SimpleQueue()           # messages whose text must become ids
         self._tasks: queue.SimpleQueue[tuple[int, Task]] = queue.SimpleQueue()      # for the main thread
-        self._cancelled: set[int] = set()       # numbers; one may come before its request is ready
         self._service: Any = None               # runtime.service.Service
         self._quiet_s = QUIET_S                 # how long nothing must be asked before threads are measured
         self._grammars: Any = None              # runtime.grammar.GrammarTrial, for the preparing thread
@@ -64,7 +63,12 @@ class Worker:
 
     def serve(self) -> None:
         """Answer requests until stdin ends."""
-        from runtime.llama import OutOfMemory  # while the session still looks at the file
+        try:
+            from runtime.llama import OutOfMemory  # while the session still looks at the file
+        except UserError as error:              # there is no library to load
+            self._tell(Failed(-1, str(error), True))
+            self._write()
+            return
         self._out_of_memory = OutOfMemory
         for work in (self._read, self._prepare, self._live):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
@@ -103,8 +107,7 @@ class Worker:
         for line in self._requests:
             message = from_line(line)
             if isinstance(message, Cancel):
-                self._cancelled.add(message.id)
-                if self._service is not None:
+                if self._service is not None:       # nothing is asked before it has loaded
                     self._service.cancel(message.id)
             elif isinstance(message, Load):
                 self._begin_load(message)
@@ -154,42 +157,40 @@ class Worker:
             return self._score_task(message.id, self._chat_items(message), message.adapter)
         if isinstance(message, Tokenize):
             ids = (self._service.model.encode(message.what, control=False) if isinstance(message.what, str)
-                   else prompt.prompt_ids(message.what, self._service.model))
+                   else prompt.prompt_ids(self._received(message.what)[0], self._service.model))
             return lambda: self._tell(Tokens(message.id, ids))
         assert isinstance(message, Embed)
         return lambda: self._embed(message)
+
+    def _received(self, messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[int, Any]]:
+        """Messages with their pictures made ready, and the pictures by their ids."""
+        from runtime.picture import received
+        eyes = self._service.eyes
+        return received(messages, eyes.projector) if eyes else (messages, {})
 
     def _answer_task(self, message: Chat | Complete) -> Task:
         from runtime.sampler import grammar_text
         from runtime.scheduler import Request
         service, sample = self._service, knobs.from_json(SampleConfig, message.sample)
         self._grammars.check(grammar_text(sample))              # in a process of its own, before ours meets it
-        dropped = 0
+        dropped, pictures = 0, dict[int, Any]()
         if isinstance(message, Chat):
             room = min(sample.max_tokens, service.ctx_tokens // 4)
-            ids, dropped = self._window.fit(message.messages, service.model, service.ctx_tokens - room, service.spoken)
+            messages, pictures = self._received(message.messages)
+            ids, dropped = self._window.fit(messages, service.model, service.ctx_tokens - room, service.spoken)
         elif isinstance(message.prompt, str):
             ids = service.model.bos_ids() + service.model.encode(message.prompt, control=False)
         else:
             ids = _known_ids(message.prompt, service.model.n_vocab)
-        request = Request(number=message.id, ids=ids, sample=sample, dropped_turns=dropped)
-
-        def submit() -> None:
-            request.is_cancelled = message.id in self._cancelled
-            service.submit(request, message.adapter)
-            request.is_cancelled = message.id in self._cancelled        # one that came in between
-        return submit
+        request = Request(number=message.id, ids=ids, sample=sample, dropped_turns=dropped, pictures=pictures)
+        return lambda: service.submit(request, message.adapter)
 
     def _score_task(self, number: int, items: list[Any], adapter: str) -> Task:
         from runtime.score import Item
         n_vocab = self._service.model.n_vocab
         known = [Item(_known_ids(ids, n_vocab), [_known_ids(one, n_vocab) for one in candidates])
                  for ids, candidates in items]
-
-        def begin() -> None:
-            if number not in self._cancelled:
-                self._service.score(number, known, adapter)
-        return begin
+        return lambda: self._service.score(number, known, adapter)
 
     def _chat_items(self, message: ScoreChats) -> list[tuple[list[int], list[list[int]]]]:
         model = self._service.model

@@ -8,6 +8,9 @@ from functools import lru_cache
 from itertools import groupby
 
 MAX_DEPTH = 60                  # of nested groups in a pattern; below it, words are tried one by one
+# tokens that are meant as controls although their tokenizer calls them plain: a GGUF has them as controls;
+# not so the quotation mark of Gemma 4
+LOOKS_SPECIAL = re.compile(r"<pad>|<mask>|<2mass>|\[@BOS@\]|<\|(?!\x22\|>).*\|>|<\uff5c.*\uff5c>|<unused.*>", re.DOTALL)
 
 
 class Controls:

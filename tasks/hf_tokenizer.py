@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tasks.controls import LOOKS_SPECIAL
+
 
 class HFTokenizer:
     """tasks.prompt.Tokenizer over a loaded AutoTokenizer (called hf in here)."""
@@ -12,7 +14,8 @@ class HFTokenizer:
         self.bos: str = hf.bos_token or ""
         self.eos: str = hf.eos_token or ""
         added = hf.added_tokens_decoder.values()
-        self.controls = frozenset(map(str, hf.all_special_tokens)) | {str(t) for t in added if t.special}
+        self.controls = frozenset(map(str, hf.all_special_tokens)) | {
+            str(t) for t in added if t.special or LOOKS_SPECIAL.fullmatch(str(t))}
 
     def encode(self, text: str, *, control: bool) -> list[int]:
         """Ids of text without BOS; control strings become control tokens only if control is True."""

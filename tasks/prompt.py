@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 from models.errors import UserError
 from tasks.controls import controls_of
+from tasks.pictures import for_template, is_picture, pictures_of, placed, text_in_front, texts_of, with_texts
 from tasks.template import after_answer, rendered, takes_system
 
 ROLES = ("system", "user", "assistant")
 PRIVATE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))     # characters nobody owns
-Message = Mapping[str, Any]                     # {"role": one of ROLES, "content": str or text parts}
+Message = Mapping[str, Any]                     # {"role": one of ROLES, "content": str or parts}
 Spoken = Mapping[str, Sequence[int]]            # an answer's stripped text -> its ids as generated, no terminator
 
 
@@ -119,17 +120,21 @@ def fit(messages: Sequence[Message], tokenizer: Tokenizer, limit_tokens: int,
                     "shorten it, or load the model with a longer context.")
 
 
-def _read(messages: Iterable[Message]) -> list[dict[str, str]]:
+def _read(messages: Iterable[Message]) -> list[dict[str, Any]]:
     turns = []
     for message in messages:
         role, content = message.get("role"), message.get("content")
         if role not in ROLES:
             raise UserError(f"A message has the role {role!r}; use {', '.join(ROLES)}.")
-        if isinstance(content, list):           # text parts, as the OpenAI protocol has them
-            content = "".join(_part_text(part) for part in content)
-        if not isinstance(content, str):
+        if isinstance(content, list):           # parts, as the OpenAI protocol has them
+            parts = [{"type": "image", "picture": part["picture"]} if is_picture(part) else
+                     {"type": "text", "text": _part_text(part)} for part in content]
+            content = parts if pictures_of(parts) else "".join(texts_of(parts))
+            if not isinstance(content, str) and role != "user":
+                raise UserError(f"A message of the {role} holds a picture; only a user's message may.")
+        if not isinstance(content, str | list):
             raise UserError(f"A message of the {role} holds no text.")
-        turns.append({"role": role, "content": _whole_text(content)})
+        turns.append({"role": role, "content": with_texts(content, _whole_text)})
     return turns
 
 
@@ -148,46 +153,52 @@ def _whole_text(text: str) -> str:
     return text
 
 
-def folded(turns: Sequence[Message]) -> list[dict[str, str]]:
+def folded(turns: Sequence[Message]) -> list[dict[str, Any]]:
     """The system message put in front of the first user message, for families without a system role."""
     system, rest = turns[0]["content"], [dict(turn) for turn in turns[1:]]
     if not rest or rest[0]["role"] != "user":
         return [{"role": "user", "content": system}, *rest]
-    rest[0]["content"] = f"{system}\n\n{rest[0]['content']}"
+    rest[0]["content"] = text_in_front(system, rest[0]["content"])
     return rest
 
 
 class _Encoder:
     """Renders and encodes one conversation and parts of it; no piece of text is encoded twice."""
 
-    def __init__(self, turns: list[dict[str, str]], tokenizer: Tokenizer, spoken: Spoken | None = None):
+    def __init__(self, turns: list[dict[str, Any]], tokenizer: Tokenizer, spoken: Spoken | None = None):
         if not tokenizer.template:
             raise UserError("This model file has no chat template, so it is not known how to talk to it; "
                             "choose an instruction-tuned model.")
         self._tokenizer, self._controls = tokenizer, controls_of(tokenizer.controls)
-        unused = _unused_characters(chain((turn["content"] for turn in turns), [tokenizer.template],
+        unused = _unused_characters(chain(*(texts_of(turn["content"]) for turn in turns), [tokenizer.template],
                                           self._controls.characters))
         self._mark = next(unused)               # stands inside every control string that a person typed
-        self._turns = [{**turn, "content": self._controls.marked(turn["content"], self._mark)} for turn in turns]
+        self._turns = [{**turn, "content": with_texts(
+            for_template(turn["content"]), lambda text: self._controls.marked(text, self._mark))} for turn in turns]
         self._slots: dict[int, str] = {}        # turn -> the character that stands for it
-        self._spoken: dict[str, Sequence[int]] = {}     # that character -> the ids
+        self._known: dict[str, Sequence[int]] = {}      # that character, or a picture's -> the ids
         for k, turn in enumerate(turns if spoken else []):
             if spoken and turn["role"] == "assistant" and (known := spoken.get(turn["content"].strip())):
                 self._slots[k] = next(unused)
-                self._spoken[self._slots[k]] = known
-        self._slot = re.compile(f"([{''.join(self._spoken)}])") if self._spoken else None
+                self._known[self._slots[k]] = known
+        self._pictures = [[(next(unused), one) for one in pictures_of(turn["content"])] for turn in turns]
+        self._known |= {slot: one.ids for slot, one in chain(*self._pictures)}
+        self._slot = re.compile(f"([{''.join(self._known)}])") if self._known else None
         self._plain: dict[str, list[int]] = {}
         self._control: dict[str, int] = {}
 
     def ids(self, chosen: Sequence[int]) -> list[int]:
         """prompt_ids of the turns with these numbers."""
         ids: list[int] = []
-        for k, part in enumerate(self._controls.split(self._rendered(chosen))):
+        text = self._rendered(chosen)
+        if pictures := list(chain(*(self._pictures[k] for k in chosen))):
+            text = placed(text, pictures, self._tokenizer.controls)
+        for k, part in enumerate(self._controls.split(text)):
             if k % 2:
                 ids.append(self._control_id(part))
                 continue
             for j, piece in enumerate(self._slot.split(part) if self._slot else [part]):
-                ids += self._spoken[piece] if j % 2 else self._plain_ids(piece)
+                ids += self._known[piece] if j % 2 else self._plain_ids(piece)
         if not self._tokenizer.bos:
             return ids
         bos = self._control_id(self._tokenizer.bos)
@@ -207,7 +218,7 @@ class _Encoder:
                 return slotted
         return self._text(turns)
 
-    def _text(self, turns: list[dict[str, str]]) -> str:
+    def _text(self, turns: list[dict[str, Any]]) -> str:
         template, bos, eos = self._tokenizer.template, self._tokenizer.bos, self._tokenizer.eos
         if turns and turns[0]["role"] == "system" and not takes_system(template, bos, eos):
             turns = folded(turns)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import jinja2
 import jinja2.ext
@@ -17,7 +18,7 @@ MISTAKES = (jinja2.TemplateError, ArithmeticError, AssertionError, AttributeErro
             RuntimeError, SyntaxError, TypeError, ValueError)
 
 
-def rendered(template: str, turns: Sequence[Mapping[str, str]], bos: str, eos: str, is_open: bool) -> str:
+def rendered(template: str, turns: Sequence[Mapping[str, Any]], bos: str, eos: str, is_open: bool) -> str:
     """The conversation as template writes it; is_open: up to and including the header of the model's turn.
 
     Raises UserError if the template refuses the turns, can not be run, or takes too long or too much memory.

@@ -23,7 +23,6 @@ DAMAGED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeE
            SafetensorError, StrictDataclassError)
 MAX_REASON = 200                # characters
 NOT_LANGUAGE = r".*(vision|audio|multi_modal_projector).*"
-BASE_FILE = "base.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +138,7 @@ def save(model: Any, folder: Path, base: Path) -> None:
             model.save_pretrained(str(part), save_embedding_layers=False)
             (part / "README.md").unlink(missing_ok=True)         # peft's empty model card
             _sort_config(part / "adapter_config.json")
-            runs.write_json(part / BASE_FILE, {"path": str(base), "fingerprint": fingerprint(base),
+            runs.write_json(part / runs.BASE, {"path": str(base), "fingerprint": fingerprint(base),
                                                "family": family(base)})
             part.rename(folder)
     except (OSError, SafetensorError) as error:

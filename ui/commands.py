@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from convert.config import EXPORT_KINDS
 from models import library, runs
 from models.errors import UserError
 
@@ -67,15 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true", help="print the result as one JSON object")
     one.set_defaults(run=run_train)
 
-    one = commands.add_parser("export", help="adapter, run or model folder -> checked GGUFs")
-    one.add_argument("source", metavar="SOURCE")
-    one.add_argument("--type", default="Q8_0", metavar="T,T", help="Q4_K_M,Q8_0,... (default Q8_0)")
-    one.add_argument("--base", default="", help="the base model folder, when the adapter does not say it")
-    one.add_argument("--out", default="", metavar="DIR")
-    one.add_argument("--name", default="", help="begins the file names (default: the source folder's name)")
-    one.add_argument("--json", action="store_true", help="print the report as one JSON object")
-    one.set_defaults(run=run_export)
-
+    _add_export(commands)
     one = commands.add_parser("chat", help="talk to a model in the terminal")
     one.add_argument("model", metavar="MODEL", help="a listed model, a GGUF, a run folder, or \"demo\"")
     one.add_argument("-p", "--prompt", default="", help="ask once and end")
@@ -95,6 +88,29 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true")
     one.set_defaults(run=list_models)
     return parser
+
+
+def _add_export(commands: Any) -> None:
+    one = commands.add_parser("export", help="adapter, run or model folder -> checked GGUFs")
+    one.add_argument("source", nargs="+", metavar="SOURCE",
+                     help="a run, an adapter or a model folder; then further adapters, in order")
+    one.add_argument("--type", default="Q8_0", metavar="T,T",
+                     help=f"one or more of {', '.join(EXPORT_KINDS)} (default Q8_0)")
+    one.add_argument("--base", default="", help="the base model folder, when the adapter does not say it")
+    one.add_argument("--out", default="", metavar="DIR")
+    one.add_argument("--name", default="", help="begins the file names (default: the source folder's name)")
+    one.add_argument("--ollama", default="", metavar="NAME", help="create this model in a running Ollama")
+    one.add_argument("--push", default="", metavar="OWNER/NAME", help="upload the folder to the hub, private")
+    one.add_argument("--public", action="store_true", help="with --push: for everybody to see")
+    one.add_argument("--allow-identifiers", action="store_true",
+                     help="with --push: also texts that look like personal data")
+    one.add_argument("--no-compare", dest="compare", action="store_false",
+                     help="check the files' structure only, without loading the model they come from")
+    one.add_argument("--no-importance", dest="importance", action="store_false",
+                     help="no importance matrix from the run's held-out rows")
+    one.add_argument("--force", action="store_true", help="publish a file that failed its check, marked")
+    one.add_argument("--json", action="store_true", help="print the report as one JSON object")
+    one.set_defaults(run=run_export)
 
 
 def start(options: argparse.Namespace) -> int:
@@ -138,8 +154,9 @@ def run_train(options: argparse.Namespace) -> int:
 def run_export(options: argparse.Namespace) -> int:
     """Export in a child process and follow it."""
     from ui.actions import export
+    names = ("name", "ollama", "push", "public", "allow_identifiers", "compare", "importance", "force")
     config = export.export_config(options.source, options.type.split(","), base=options.base, out=options.out,
-                                  name=options.name)
+                                  settings={name: getattr(options, name) for name in names})
     folder, process = export.start(config)
     _follow(folder, process)
     if not (folder / runs.RESULT).exists():
@@ -147,13 +164,14 @@ def run_export(options: argparse.Namespace) -> int:
         return 130
     result = runs.read_json(folder / runs.RESULT)
     out = Path(result["folder"])
-    report = runs.read_json(out / runs.REPORT)
+    report = runs.read_json(out / runs.REPORT) if (out / runs.REPORT).is_file() else {"files": []}
     report["files"] = [file for file in report["files"] if file["name"] in result["files"]]
     if options.json:
         print(json.dumps({"folder": str(out), **report}))
     else:
         for file in report["files"]:
-            print(f"{out / file['name']}  {file['bytes'] / 1e6:,.1f} MB")
+            print(f"{out / file['name']}  {file['bytes'] / 1e6:,.1f} MB  {file['status']}")
+        print(f"All of it, with the model card, report and checksums, is in {out}")
     return 0
 
 

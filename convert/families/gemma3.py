@@ -1,24 +1,20 @@
-"""Gemma 3, text only: the keys and tensors that llama.cpp's architecture "gemma3" reads."""
+"""Gemma 3, text alone or with a vision tower: what llama.cpp's architecture "gemma3" reads."""
 
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from convert.families.tensor import (
-    Config,
-    Family,
-    Tensor,
-    check_attention_scale,
-    layer_matrices,
-    layer_norms,
-    outer_tensors,
-    refuse_unless,
-    shape_metadata,
-    with_defaults,
-)
+from convert.families.decoder import layer_matrices, layer_norms, outer_tensors, own_head, plus_one, shape_metadata
+from convert.families.rope import Rope
+from convert.families.settings import check_attention_scale, refuse_unless, tied, with_defaults
+from convert.families.siglip import TOWER, UNUSED, siglip
+from convert.families.tensor import BPE, SENTENCEPIECE, Config, Family, Projector, Tensor
 from models.errors import UserError
 
 DEFAULTS = dict(vocab_size=262_208, hidden_size=2304, intermediate_size=9216, num_hidden_layers=26,
                 num_attention_heads=8, num_key_value_heads=4, head_dim=256, max_position_embeddings=131_072,
-                rms_norm_eps=1e-6, tie_word_embeddings=True, sliding_window=4096, query_pre_attn_scalar=256)
+                rms_norm_eps=1e-6, sliding_window=4096, query_pre_attn_scalar=256)
 LAYERS_OF_27B = 62
 USUAL_PATTERN = 6               # every sixth layer sees everything: what llama.cpp takes without a key
 GLOBAL_THETA, LOCAL_THETA = 1_000_000, 10_000
@@ -26,8 +22,7 @@ GLOBAL_THETA, LOCAL_THETA = 1_000_000, 10_000
 
 def metadata(config: Config) -> dict[str, Any]:
     """GGUF keys and values. Raises UserError for a setting that llama.cpp does not compute."""
-    full = with_defaults(config, DEFAULTS)
-    refuse_unless(full, "tie_word_embeddings", True)
+    full = with_defaults(text_config(config), DEFAULTS)
     refuse_unless(full, "hidden_activation", "gelu_pytorch_tanh")
     for key in ("attention_bias", "use_bidirectional_attention"):
         refuse_unless(full, key, False)
@@ -54,7 +49,8 @@ def _rope(config: Config) -> dict[str, Any]:
     }
     kind = wide.get("rope_type") or wide.get("type") or "default"
     if kind == "linear":
-        keys |= {"gemma3.rope.scaling.type": "linear", "gemma3.rope.scaling.factor": float(wide["factor"])}
+        factor = Rope(kind=kind, theta=GLOBAL_THETA, settings=wide).number("factor")
+        keys |= {"gemma3.rope.scaling.type": "linear", "gemma3.rope.scaling.factor": factor}
     if kind not in ("default", "linear") or (local.get("rope_type") or "default") != "default":
         raise UserError(f"config.json scales positions with rope_type {kind!r} (local layers: "
                         f"{local.get('rope_type')!r}); only linear scaling of the global layers can be exported.")
@@ -80,17 +76,49 @@ def _window(config: Config) -> dict[str, Any]:
     return keys
 
 
-def tensors(config: Config) -> list[Tensor]:
+def tensors(config: Config, present: frozenset[str] = frozenset()) -> list[Tensor]:
     """Every tensor of the GGUF, in order. Embedding rows beyond the vocabulary are left out."""
-    full = with_defaults(config, DEFAULTS)
+    full = with_defaults(text_config(config), DEFAULTS)
     hidden, head = full["hidden_size"], full["head_dim"]
     norms = {"input_layernorm": ("attn_norm", hidden), "self_attn.q_norm": ("attn_q_norm", head),
              "self_attn.k_norm": ("attn_k_norm", head), "post_attention_layernorm": ("post_attention_norm", hidden),
              "pre_feedforward_layernorm": ("ffn_norm", hidden),
              "post_feedforward_layernorm": ("post_ffw_norm", hidden)}
     layers = range(full["num_hidden_layers"])
-    return [*outer_tensors(full, is_trimmed=True),
-            *(t for k in layers for t in layer_norms(k, norms) + layer_matrices(full, k))]
+    return [*outer_tensors(full, plus_one, is_trimmed=True), *own_head(full, present, is_trimmed=True),
+            *(t for k in layers for t in layer_norms(k, norms, plus_one) + layer_matrices(full, k))]
 
 
-FAMILY = Family(architecture="gemma3", metadata=metadata, tensors=tensors, dropped=("lm_head.weight",))
+def text_config(config: Config) -> Config:
+    """The language model's settings: config itself, or what a model with vision keeps of them inside."""
+    inner = config.get("text_config")
+    if not isinstance(inner, Mapping):
+        return tied(config)
+    return tied({"tie_word_embeddings": config.get("tie_word_embeddings"), **inner})
+
+
+def canonical(name: str) -> str:
+    """The text model's own names, as if there were no vision tower; the tower's and the projector's as published.
+
+    Published files have language_model.model.X and vision_tower.vision_model.X, transformers 5 calls them
+    model.language_model.X and model.vision_tower.X in memory, and saves a mixture.
+    """
+    name = re.sub(r"^model\.(?=(language_model|vision_tower|multi_modal_projector)\b)", "", name)
+    if name.startswith("language_model."):
+        inner = name.removeprefix("language_model.")
+        return inner if inner.startswith(("model.", "lm_head")) else f"model.{inner}"
+    if name.startswith("vision_tower.") and not name.startswith(f"{TOWER}."):
+        return name.replace("vision_tower", TOWER, 1)
+    return name
+
+
+def projector(config: Config, folder: Path) -> Projector | None:
+    """The mmproj of a model with a vision tower."""
+    if not config.get("vision_config"):
+        return None
+    width = with_defaults(text_config(config), DEFAULTS)["hidden_size"]
+    return siglip(config, width, folder)
+
+
+FAMILY = Family(architecture="gemma3", metadata=metadata, tensors=tensors, canonical=canonical,
+                text_config=text_config, projector=projector, dropped=(UNUSED,), vocabularies=(SENTENCEPIECE, BPE))

@@ -1,40 +1,62 @@
 import dataclasses
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from convert import gguf
-from convert.check import KL_LIMITS, FileReport, Loss, check_files
+from convert import check
+from convert.check import (
+    KL_LIMITS,
+    FileReport,
+    bos_check,
+    check_files,
+    check_projector,
+    check_structure,
+    published,
+    stop_checks,
+)
+from convert.config import TYPES
+from convert.imatrix import importance
+from convert.loss import compare
 from convert.model import MergedModel
-from convert.probes import built_in, read_heldout
-from convert.vocab import NORMAL
-from corpus.layouts import Example, write_examples
-from models.errors import UserError
+from convert.probes import Messages
+from convert.stream import write_all
+from convert.survey import Start, Survey
+from models.header import read_header
+from runtime.config import LoadConfig
+from runtime.probe import Probe
 from runtime.reference import Reference
+from tests.convert import zoo
 from tests.convert.tiny import END_OF_TURN, make_adapter, make_base
 
+NORMAL = 1                      # a token type
+IDS = ("prompts with other token ids", "plain prompts that differ from apply_chat_template")
 SMALL = dict(r=2, target_modules=["q_proj", "v_proj"])
+ROWS: list[Messages] = [[{"role": "user", "content": f"Question {k}: what helps against a cold?"},
+                         {"role": "assistant", "content": f"Answer {k}: rest, and time."}] for k in range(8)]
 
 
 def quiet(text: str, done: int, of: int) -> None:
     """No progress shown."""
 
 
-def written(folder: Path, base: Path, adapter: Path | None = None, **vocab: object) -> Path:
-    """Our F32 GGUF of base, with parts of its vocabulary replaced."""
-    model = MergedModel(base, adapter, "x")
+def written(folder: Path, base: Path, adapter: Path | None = None, kind: str = "F32", **vocab: object) -> Path:
+    """Our GGUF of base, with parts of its vocabulary replaced."""
+    model = MergedModel(base, [adapter] if adapter else [], "x")
     plan = dataclasses.replace(model.plan, vocab=dataclasses.replace(model.plan.vocab, **vocab))
-    gguf.write(folder / "x.gguf", plan, model.read)
+    write_all(SimpleNamespace(plan=plan, rows=model.rows), {kind: folder / "x.gguf"}, threads=1)
     return folder / "x.gguf"
 
 
-def report_of(path: Path, reference: Reference, **options: object) -> FileReport:
-    return check_files([(path, "F32")], reference, [], quiet, threads=1, **options)[0]
+def report_of(path: Path, reference: Reference, rows: list[Messages] = [], kind: str = "F32",   # noqa: B006
+              **options: object) -> FileReport:
+    survey = Survey.take(reference, rows, quiet)
+    return check_files([(path, kind)], survey, reference, quiet, threads=1, **options)[0]
 
 
 def failed(report: FileReport) -> set[str]:
-    return {check.name for check in report.failed}
+    return {one.name for one in report.failed}
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +65,39 @@ def reference(terse: Path) -> Reference:
 
 
 def test_a_true_copy_passes_every_check(tmp_path: Path, terse: Path, reference: Reference):
-    report = report_of(written(tmp_path, terse), reference)
-    figures = {check.name: check for check in report.checks}
-    assert not report.failed
-    assert figures["answers that do not stop"].is_ok and "stops in 4 of 4" in figures["answers that do not stop"].note
-    assert figures["mean KL divergence"].figure < 1e-6 and figures["top-1 agreement"].figure > 0.99
-    assert sum(check.is_ok is True for check in report.checks) == 8
+    report = report_of(written(tmp_path, terse), reference, ROWS)
+    found = {one.name: one for one in report.checks}
+    assert report.status == "green" and not report.failed
+    assert found["answers that do not stop"].is_ok and found["answers that do not stop"].note.endswith("in 4 of 4")
+    assert found["answers the file ends by itself"].figure == 4
+    assert found["mean KL divergence"].figure < 1e-6 and found["top-1 agreement"].figure > 0.99
+    assert found["perplexity ratio"].figure == pytest.approx(1, abs=5e-3)
+    assert report.compared == {"tokens": 2000, "heldout_tokens": survey_tokens(reference)}
+    assert "16 of them from held-out rows" in found["prompts with other token ids"].note
+    assert sum(one.is_ok is True for one in report.checks) == 9
+    header = read_header(report.path)
+    assert {kind: one["tensors"] for kind, one in report.mix.items()} == {"F32": len(header.tensors)}
+    assert sum(one["bytes"] for one in report.mix.values()) == sum(tensor.bytes for tensor in header.tensors)
+    assert all(report.figures[key] > 0 for key in ("load_s", "prompt_tokens_per_s", "generated_tokens_per_s"))
+
+
+def survey_tokens(reference: Reference) -> int:
+    return Survey.take(reference, ROWS, quiet).heldout_tokens
 
 
 @pytest.mark.parametrize(("vocab", "names"), [
     (lambda v: dict(template=v.template.replace("<start_of_turn>model", "<start_of_turn>assistant")),
-     {"template equals the base's", "prompts with other token ids"}),
+     {"template equals the base's", *IDS}),
     (lambda v: dict(types=[NORMAL if t == "<start_of_turn>" else kind
                            for t, kind in zip(v.tokens, v.types, strict=True)]),
-     {"prompts with other token ids", "turn markers that are not one token"}),
+     {*IDS, "turn markers that are not one token"}),
     (lambda v: dict(tokens=[*v.tokens[:END_OF_TURN], "<the_end>", *v.tokens[END_OF_TURN + 1:]],
                     special_ids=v.special_ids | {"eot": 1}),
-     {"prompts with other token ids", "turn markers that are not one token", "end ids the file lacks",
-      "answers that do not stop"}),
-    (lambda v: dict(scores=[-score for score in v.scores]), {"prompts with other token ids"}),
+     {*IDS, "turn markers that are not one token", "end ids the file lacks", "answers that do not stop"}),
+    (lambda v: dict(scores=[-score for score in v.scores]), {*IDS}),
 ], ids=["other template", "marker as text", "no terminator", "scores upside down"])
 def test_a_file_with_a_wrong_vocabulary_is_red(tmp_path: Path, terse: Path, reference: Reference, vocab, names: set):
-    changes = vocab(MergedModel(terse, None, "x").plan.vocab)
+    changes = vocab(MergedModel(terse, [], "x").plan.vocab)
     assert failed(report_of(written(tmp_path, terse, **changes), reference)) == names
 
 
@@ -87,59 +120,162 @@ def test_limits_are_the_ones_given(tmp_path: Path, terse: Path, reference: Refer
     assert failed(report_of(written(tmp_path, terse), reference, limits={"F32": -1.0})) == {"mean KL divergence"}
 
 
-def test_a_base_without_turns_is_compared_on_text(tmp_path: Path, tokenizer_folder: Path):
-    base = make_base(tmp_path, "gemma", tokenizer_folder)
+def without_template(base: Path) -> Path:
     (base / "chat_template.jinja").unlink()
-    config = (base / "tokenizer_config.json")
+    config = base / "tokenizer_config.json"
     config.write_text(config.read_text(encoding="utf-8").replace('"chat_template"', '"was"'), encoding="utf-8")
-    report = report_of(written(tmp_path, base), Reference(base))
-    figures = {check.name: check for check in report.checks}
-    assert not report.failed and figures["prompts"].note == "the base model has no chat template"
-    assert figures["mean KL divergence"].is_ok and figures["answers that do not stop"].is_ok is None
+    return base
 
 
-def test_loss_equals_the_formulas():
-    draw = np.random.default_rng(1)
-    p, q = draw.normal(size=(100, 20)).astype(np.float32), draw.normal(size=(100, 20)).astype(np.float32)
-    soft = [np.exp(x.astype(np.float64)) / np.exp(x.astype(np.float64)).sum(1, keepdims=True) for x in (p, q)]
-    kl = (soft[0] * np.log(soft[0] / soft[1])).sum(1)
-    loss = Loss()
-    loss.add(np.hstack([p, np.zeros((100, 3), np.float32)])[:60], q[:60])       # more rows than the file: left out
-    loss.add(p[60:], q[60:])
-    figures = {check.name: check.figure for check in loss.checks(1)}
-    assert figures["mean KL divergence"] == pytest.approx(kl.mean())
-    assert figures["largest KL divergence"] == pytest.approx(kl.max())
-    assert figures["top-1 agreement"] == pytest.approx((p.argmax(1) == q.argmax(1)).mean())
-    assert figures["largest logit difference"] == pytest.approx(np.abs(p - q).max())
-    q[3, 5] = np.nan
-    broken = Loss()
-    broken.add(p, q)
-    assert broken.checks(1)[0].figure == 1 and broken.checks(1)[0].is_ok is False
+def test_a_base_without_turns_is_compared_on_text(tmp_path: Path, tokenizer_folder: Path):
+    base = without_template(make_base(tmp_path / "base", "gemma", tokenizer_folder))
+    report = report_of(written(tmp_path, base), Reference(base), ROWS)
+    found = {one.name: one for one in report.checks}
+    assert report.status == "green" and found["texts with other token ids"].is_ok
+    for name in ("template equals the base's", "prompts with other token ids", "prompts without exactly one BOS",
+                 "turn markers that are not one token", "answers that do not stop"):
+        assert found[name].figure is None and found[name].is_ok is None
+        assert found[name].note == "the base model has no chat template"
+    assert found["mean KL divergence"].is_ok and report.compared["heldout_tokens"] > 0
 
 
-def test_there_are_enough_prompts_of_every_kind(reference: Reference):
-    prompts = built_in(reference.tokenizer.controls)
-    text = "".join(m["content"] for messages in prompts for m in messages)
-    assert len(prompts) >= 20
-    assert sum(messages[0]["role"] == "system" for messages in prompts) >= 3
-    assert sum(len(messages) >= 3 for messages in prompts) >= 3
-    assert all(control in text for control in ("<start_of_turn>", "<end_of_turn>", "<bos>", "<eos>"))
-    assert any(ord(c) > 0xFFFF for c in text)
+def test_other_scores_are_seen_without_a_template_too(tmp_path: Path, tokenizer_folder: Path):
+    base = without_template(make_base(tmp_path / "base", "gemma", tokenizer_folder))
+    scores = [-score for score in MergedModel(base, [], "x").plan.vocab.scores]
+    assert failed(report_of(written(tmp_path, base, scores=scores), Reference(base))) == {"texts with other token ids"}
 
 
-def test_held_out_rows_are_read_and_a_damaged_one_is_named(tmp_path: Path):
-    path = tmp_path / "heldout.jsonl"
-    messages = ({"role": "user", "content": "one line\u2028and another\x85"}, {"role": "assistant", "content": "a"})
-    write_examples(path, [Example(file="x", line=k, messages=messages) for k in (1, 2)])
-    assert read_heldout(path) == [list(messages)] * 2
-    with path.open("r+", encoding="utf-8") as file:
-        file.readline()
-        file.seek(file.tell())
-        file.write("not json\n")
-    with pytest.raises(UserError, match="line 2: this is no held-out row"):
-        read_heldout(path)
+def test_without_a_reference_only_the_structure_is_checked(tmp_path: Path, terse: Path):
+    vocab = MergedModel(terse, [], "x").plan.vocab
+    [report] = check_structure([(written(tmp_path, terse), "F32")], vocab, quiet, 1)
+    assert report.status == "grey" and not report.failed and report.mix and report.figures
+    grey = {one.name: one.note for one in report.checks if one.figure is None}
+    assert set(grey) == {"prompts with other token ids", "plain prompts that differ from apply_chat_template",
+                         "mean KL divergence", "top-1 agreement", "perplexity ratio", "answers that do not stop"}
+    assert set(grey.values()) == {check.NO_REFERENCE}
+    other = vocab.template.replace("<start_of_turn>model", "<start_of_turn>assistant")
+    [report] = check_structure([(written(tmp_path, terse, template=other), "F32")], vocab, quiet, 1)
+    assert report.status == "red" and failed(report) == {"template equals the base's"}
 
 
-def test_every_limit_is_looser_for_fewer_bits():
+def test_numbers_that_are_not_finite_are_red(tmp_path: Path, terse: Path, reference: Reference):
+    path = written(tmp_path, terse)
+    norm = next(tensor for tensor in read_header(path).tensors if tensor.name == "output_norm.weight")
+    with path.open("r+b") as file:
+        file.seek(norm.offset)
+        file.write(b"\xff" * 4)
+    assert "positions with a logit that is not finite" in failed(report_of(path, reference))
+    [report] = check_structure([(path, "F32")], MergedModel(terse, [], "x").plan.vocab, quiet, 1)
+    assert failed(report) == {"positions with a logit that is not finite"}
+
+
+def test_a_quantized_file_is_green_and_shows_its_mix(tmp_path: Path, terse: Path, reference: Reference):
+    report = report_of(written(tmp_path, terse, kind="Q4_0"), reference, ROWS, kind="Q4_0")
+    found = {one.name: one for one in report.checks}
+    assert report.status == "green" and 1e-5 < found["mean KL divergence"].figure < 0.15
+    assert set(report.mix) == {"Q4_0", "Q8_0", "F32"} or set(report.mix) == {"Q4_0", "Q6_K", "F32"}, report.mix
+
+
+@pytest.mark.parametrize("name", zoo.KINDS)
+def test_every_family_is_the_model_it_was_made_from(tmp_path: Path, tokenizer_folder: Path, name: str):
+    base = zoo.make(name, tmp_path / "base", tokenizer_folder)
+    reference, model = Reference(base, threads=1), MergedModel(base, [], "x")
+    survey = Survey.take(reference, ROWS, quiet, wants_sums=True)
+    write_all(model, {"F32": tmp_path / "x.gguf"}, threads=1)
+    [report] = check_files([(tmp_path / "x.gguf", "F32")], survey, reference, quiet, threads=1)
+    assert report.status == "green", report.failed
+    matrices = {t.name for t in model.plan.tensors if len(t.shape) == 2 and t.name.startswith("blk.")}
+    left = matrices - set(importance(survey.sums, model))
+    assert all(name.startswith("gemma-4") and "attn_" in tensor for tensor in left)     # taken from another layer
+
+
+def test_a_projector_is_held_against_its_plan(tmp_path: Path, tokenizer_folder: Path):
+    base = zoo.make("gemma-3-seeing-f16", tmp_path / "base", tokenizer_folder)
+    model, path = MergedModel(base, [], "x"), tmp_path / "mmproj.gguf"
+    plan = model.projector_plan
+    write_all(SimpleNamespace(plan=plan, rows=model.rows), {plan.type_name: path}, threads=1)
+    report = check_projector(path, plan)
+    assert report.status == "grey" and not report.failed and set(report.mix) == {"F16", "F32"}
+    assert "no picture" in report.checks[-1].note and report.checks[-1].is_ok is None
+    less = dataclasses.replace(plan, tensors=plan.tensors[1:])
+    assert failed(check_projector(path, less)) == {"tensors that differ from the plan"}
+    for tensor in (next(t for t in read_header(path).tensors if t.type_name == kind) for kind in ("F16", "F32")):
+        with path.open("r+b") as file:
+            file.seek(tensor.offset)
+            whole = file.read(4)
+            file.seek(tensor.offset)
+            file.write(b"\xff" * 4)
+        report = check_projector(path, plan)
+        assert failed(report) == {"tensors with a number that is not finite"} and report.failed[0].note == tensor.name
+        with path.open("r+b") as file:
+            file.seek(tensor.offset)
+            file.write(whole)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert failed(check_projector(path, plan)) == {"opens"}
+
+
+def test_the_perplexities_are_those_of_the_rows(tmp_path: Path, terse: Path, reference: Reference):
+    """Also across the chunks in which logits come."""
+    long = [{"role": "user", "content": "It hurts. " * 150}, {"role": "assistant", "content": "I see."}]
+    survey = Survey.take(reference, [long, *ROWS], quiet)
+    config = LoadConfig(ctx_tokens=1024, threads=1, exact=True)
+    with closing(Probe(written(tmp_path, terse, kind="Q4_0"), config)) as model:
+        loss = compare(model, survey, reference, lambda done, of: None)
+        found, wanted = (-sum(sum(one.logprobs(ids, 1)) for ids in survey.rows) for one in (model, reference))
+    assert max(map(len, survey.rows)) > 300 and loss.targets == sum(len(ids) - 1 for ids in survey.rows)
+    assert loss.nll == pytest.approx(found, rel=1e-4) and loss.reference_nll == pytest.approx(wanted, rel=1e-4)
+    assert abs(found - wanted) > 1
+
+
+class Answering:
+    """A file that answers from a table: {prompt: (ids, reason)}."""
+
+    def __init__(self, answers: dict[tuple[int, ...], tuple[list[int], str]]):
+        self.answers = answers
+
+    def generate(self, ids: list[int], max_tokens: int) -> tuple[list[int], str]:
+        made, reason = self.answers[tuple(ids)]
+        return made[:max_tokens], reason
+
+
+REFERENCE = Start(ids=[1, 2], answer=[3, 4], reason="stop")
+
+
+@pytest.mark.parametrize(("answers", "is_ok", "alone", "note"), [
+    ({(1, 2): ([3, 4], "stop")}, True, 1, "stops in 1 of 2"),
+    ({(1, 2): ([9, 9, 9], "stop")}, True, 1, "stops in 1 of 2"),
+    ({(1, 2): ([9] * 512, "length"), (1, 2, 3, 4): ([], "stop")}, True, 0, "in 1 the file words its answer otherwise"),
+    ({(1, 2): ([9] * 512, "length"), (1, 2, 3, 4): ([7], "length")}, False, 0, "stops in 1 of 2"),
+    ({(1, 2): ([3, 4] + [7] * 510, "length")}, False, 0, "stops in 1 of 2"),
+], ids=["same words", "other words", "other words without end", "no end at all", "same words without end"])
+def test_a_file_ends_where_the_reference_does(answers: dict, is_ok: bool, alone: int, note: str):
+    stops, itself = stop_checks(Answering(answers), [REFERENCE, Start(ids=[8], answer=[9] * 256, reason="length")])
+    assert stops.is_ok is is_ok and stops.figure == 1 - is_ok and note in stops.note
+    assert itself.figure == alone and itself.is_ok is None
+
+
+def test_where_the_reference_never_stops_nothing_is_demanded():
+    [stops] = stop_checks(Answering({}), [Start(ids=[8], answer=[9] * 256, reason="length")])
+    assert stops.is_ok is None and stops.figure is None and "stops nowhere within 256 tokens" in stops.note
+
+
+@pytest.mark.parametrize(("prompts", "is_ok"), [
+    ([[2, 5, 6]], True), ([[2, 2, 5]], False), ([[5, 6]], False), ([[5, 2]], False), ([None], False), ([], False)])
+def test_exactly_one_bos_leads_every_prompt(prompts: list, is_ok: bool):
+    assert bos_check([2], prompts).is_ok is is_ok
+    assert bos_check([], prompts).is_ok is None
+
+
+def test_the_name_says_what_the_check_found():
+    report = FileReport(path=Path("x"), type_name="Q8_0", bytes=1)
+    assert report.status == "grey" and published(Path("a-Q8_0.gguf"), report, True).name == "a-Q8_0.gguf"
+    report.checks.append(check.Check(name="mean KL divergence", figure=2, limit=1, is_ok=False))
+    assert published(Path("a-Q8_0.gguf"), report).name == "a-Q8_0.failed.gguf"
+    assert published(Path("a-Q8_0.gguf"), report, True).name == "a-Q8_0.forced.gguf"
+    assert report.to_json("x", True)["is_forced"] and not report.to_json("x", False)["is_forced"]
+
+
+def test_every_type_has_a_limit_and_fewer_bits_a_looser_one():
+    assert set(KL_LIMITS) == set(TYPES)
     order = ["F32", "BF16", "Q8_0", "Q6_K", "Q5_0", "Q4_0", "Q3_K_M", "Q2_K"]
     assert [KL_LIMITS[name] for name in order] == sorted(KL_LIMITS[name] for name in order)

@@ -1,25 +1,20 @@
+import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from convert import gguf
 from convert.check import KL_LIMITS
 from convert.config import TYPES, ExportConfig
-from convert.model import MergedModel
-from convert.quantize import MOST_BITS, bytes_at_most, check_disk, quantize
+from convert.quantize import check_room, mixes, sizes
+from convert.stream import write_all
 from models.errors import UserError
 from runtime import quantize as runtime_quantize
-from runtime.config import LoadConfig
-from runtime.probe import Probe
-from runtime.reference import Reference
-from tests.convert.tiny import fill, make_base
-
-K_SIZES = dict(hidden_size=256, intermediate_size=512, head_dim=64, query_pre_attn_scalar=64)
+from tests.convert.shaped import Shaped
+from tests.convert.tiny import fill
 
 
 def test_types_are_those_of_the_runtime():
-    assert set(TYPES) == set(runtime_quantize.TYPES) == set(KL_LIMITS) == set(MOST_BITS)
+    assert set(TYPES) == set(runtime_quantize.TYPES) == set(KL_LIMITS)
 
 
 def test_an_unknown_type_lists_the_known_ones():
@@ -27,41 +22,35 @@ def test_an_unknown_type_lists_the_known_ones():
         ExportConfig(source="x", types=("Q8_0", "Q4_X"))
 
 
-@pytest.mark.parametrize("sizes", [{}, K_SIZES], ids=["rows of 64", "rows of 256"])
-def test_no_type_is_larger_than_was_said(tmp_path: Path, tokenizer_folder: Path, sizes: dict):
-    base = make_base(tmp_path, "gemma3_text", tokenizer_folder, **sizes)
-    model = MergedModel(base, None, "x")
-    gguf.write(tmp_path / "merged", model.plan, model.read)
-    for name in sorted(TYPES, key=lambda t: t == "F32"):
-        quantize(tmp_path / "merged", tmp_path / name, model.plan, name, threads=1)
-        actual, most = (tmp_path / name).stat().st_size, bytes_at_most(model.plan, name)
-        assert actual <= most, (name, actual, most)
-        if sizes:
-            assert most <= actual * 1.5, (name, actual, most)
-    assert not (tmp_path / "merged").exists()           # it became the F32 file
+def test_the_mix_is_known_before_and_depends_on_the_matrix(tmp_path: Path):
+    plan = Shaped().plan
+    plain = mixes(plan, ["Q4_0", "Q4_K_M"], tmp_path)
+    weighed = mixes(plan, ["Q4_0", "Q4_K_M"], tmp_path, {"Q4_0"})
+    assert not list(tmp_path.iterdir())
+    assert plain["Q4_K_M"] == weighed["Q4_K_M"]
+    assert {t for t in plain["Q4_0"] if plain["Q4_0"][t] != weighed["Q4_0"][t]} == {
+        "blk.0.ffn_down.weight", "blk.1.ffn_down.weight"}           # Q4_1 there, with a matrix only
+    assert plain["Q4_K_M"]["token_embd.weight"] == "Q6_K" and plain["Q4_K_M"]["output_norm.weight"] == "F32"
+    assert mixes(Shaped(tied=False).plan, ["Q4_K_M"], tmp_path)["Q4_K_M"]["token_embd.weight"] == "Q4_K"
 
 
-def test_a_bfloat16_base_as_f32_equals_transformers(tmp_path: Path, tokenizer_folder: Path):
-    base = make_base(tmp_path, "gemma3_text", tokenizer_folder, bf16=True)
-    model = MergedModel(base, None, "x")
-    gguf.write(tmp_path / "merged", model.plan, model.read)
-    quantize(tmp_path / "merged", tmp_path / "x.gguf", model.plan, "F32", threads=1)
-    ids = [2, *range(100, 150)]
-    opened = Probe(tmp_path / "x.gguf", LoadConfig(ctx_tokens=64, threads=1, exact=True))
-    assert np.abs(opened.logits(ids) - Reference(base).logits(ids)).max() < 2e-3
-    opened.close()
+def test_an_architecture_that_llama_cpp_does_not_have_is_said(tmp_path: Path):
+    plan = Shaped().plan
+    object.__setattr__(plan, "architecture", "gemma99")
+    with pytest.raises(UserError, match="llama.cpp can not make a file of the type Q8_0 .* 'gemma99'"):
+        mixes(plan, ["Q8_0"], tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_disk_too_small_is_refused_with_both_sizes(small_disk: Path, gemma3: Path):
-    plan = MergedModel(gemma3, None, "x").plan
-    check_disk(small_disk, plan, ["F32", "Q8_0"])
-    with pytest.raises(UserError, match=r"The export needs [\d.]+ MB in .* and the disk has [\d.]+ MB; free some"):
-        check_disk(small_disk, plan, list(TYPES))
-
-
-def test_a_disk_that_fills_up_is_said(small_disk: Path, gemma3: Path):
-    model = MergedModel(gemma3, None, "x")
-    gguf.write(small_disk / "merged", model.plan, model.read)
+def test_the_disk_is_asked_for_exactly_the_files(small_disk: Path):
+    needed = sizes(Shaped(layers=8).plan, ["Q2_K"], small_disk)["Q2_K"]
+    assert not list(small_disk.iterdir())               # the skeleton took no room, and is gone
+    check_room(small_disk, 6 << 20)
     fill(small_disk)
-    with pytest.raises(UserError, match="The disk is full: the Q8_0 file could not be written"):
-        quantize(small_disk / "merged", small_disk / "x.gguf", model.plan, "Q8_0")
+    free = -(-needed // 4096) * 4096
+    os.truncate(small_disk / "filler", (small_disk / "filler").stat().st_size - free)
+    check_room(small_disk, needed)
+    with pytest.raises(UserError, match=r"The export needs 0.\d MB in .* and the disk has 0.\d MB; free some"):
+        check_room(small_disk, free + 1)
+    write_all(Shaped(layers=8), {"Q2_K": small_disk / "x.gguf"}, threads=1)
+    assert (small_disk / "x.gguf").stat().st_size == needed

@@ -6,23 +6,84 @@ import pytest
 
 from convert.config import ExportConfig
 from convert.source import Source, resolve
+from models import runs
 from models.errors import UserError
 
 
 @pytest.fixture
 def tuned(tmp_path: Path, adapter: Path) -> Path:
     """A copy of the adapter, to be spoilt."""
-    return shutil.copytree(adapter, tmp_path / "tuned")
+    return Path(shutil.copytree(adapter, tmp_path / "tuned"))
 
 
-def found(folder: Path) -> Source:
-    return resolve(ExportConfig(source=str(folder)), folder.parent / "run")
+def made_run(folder: Path, adapter: Path, rows: str | None = None) -> Path:
+    """A training run's folder around a copy of the adapter."""
+    shutil.copytree(adapter, folder / runs.ADAPTER)
+    (folder / runs.EVENTS).write_text("")
+    if rows is not None:
+        (folder / runs.HELDOUT).write_text(rows)
+    return folder
+
+
+def found(folder: Path, *more: Path, **settings: str) -> Source:
+    config = ExportConfig(source=str(folder), more=tuple(map(str, more)), **settings)
+    return resolve(config, folder.parent / "job")
 
 
 def test_an_adapter_names_its_base_and_its_files(tuned: Path, gemma3: Path):
     source = found(tuned)
-    assert (source.base, source.adapter, source.stem, source.title) == (gemma3, tuned, "tuned", "tuned")
-    assert source.out == tuned.parent / "run" / "export" and source.heldout is None
+    assert (source.base, source.adapters, source.stem, source.title) == (gemma3, (tuned,), "tuned", "tuned")
+    assert source.out == tuned.parent / "job" / "export" and source.heldout is None
+
+
+def test_a_run_has_held_out_rows_and_a_place_of_its_own(tmp_path: Path, adapter: Path, gemma3: Path):
+    run = made_run(tmp_path / "stage one", adapter, "{}")
+    source = found(run)
+    assert source.base == gemma3 and source.adapters == (run / runs.ADAPTER,)
+    assert source.heldout == run / runs.HELDOUT and source.out == run / runs.EXPORT
+    assert (source.stem, source.title) == ("stage-one", "stage one")
+    by_adapter = found(run / runs.ADAPTER)
+    assert by_adapter.stem == "stage-one" and by_adapter.heldout is None
+
+
+def test_a_plain_model_folder_has_no_adapters(gemma3: Path):
+    assert found(gemma3).adapters == () and found(gemma3).base == gemma3
+
+
+def test_several_are_applied_in_the_order_named(tmp_path: Path, adapter: Path, gemma3: Path):
+    one, two, three = (made_run(tmp_path / name, adapter, rows) for name, rows in
+                       (("one", "1"), ("two", "2"), ("three", None)))
+    source = found(one, two)
+    assert source.adapters == (one / runs.ADAPTER, two / runs.ADAPTER) and source.base == gemma3
+    assert (source.stem, source.out, source.heldout) == ("two", two / runs.EXPORT, two / runs.HELDOUT)
+    assert found(two, one).adapters == source.adapters[::-1]
+    last = found(one, two, three, name="mine")
+    assert last.heldout == two / runs.HELDOUT and last.out == three / runs.EXPORT and last.stem == "mine"
+    on_a_base = found(gemma3, one)
+    assert on_a_base.base == gemma3 and on_a_base.adapters == (one / runs.ADAPTER,)
+
+
+def test_the_first_must_be_of_this_base_and_later_ones_saw_it_merged(tmp_path: Path, adapter: Path, gemma3: Path):
+    one, two = (made_run(tmp_path / name, adapter) for name in ("one", "two"))
+    note = two / runs.ADAPTER / runs.BASE
+    note.write_text(json.dumps({"path": "merged/one", "fingerprint": "0123456789abcdef", "family": "gemma3_text"}))
+    assert len(found(one, two).adapters) == 2
+    for first, more in ((two, (one,)), (gemma3, (two,))):
+        with pytest.raises(UserError, match="two/adapter was trained on another base model .merged/one, gemma3_text"):
+            found(first, *more, base=str(gemma3))
+
+
+def test_what_can_not_follow_is_said(tmp_path: Path, adapter: Path, gemma3: Path):
+    run = made_run(tmp_path / "run", adapter)
+    with pytest.raises(UserError, match="holds no adapter; only trained runs and adapters can follow"):
+        found(run, gemma3)
+    with pytest.raises(UserError, match="adapter is named twice; name each once"):
+        found(run, run / runs.ADAPTER)
+    with pytest.raises(UserError, match="There is no folder 'nowhere'"):
+        found(run, Path("nowhere"))
+    shutil.rmtree(run / runs.ADAPTER)
+    with pytest.raises(UserError, match="holds no trained adapter; did the training finish"):
+        found(gemma3, run)
 
 
 @pytest.mark.parametrize("name", ["base.json", "adapter_config.json"])
@@ -40,11 +101,11 @@ def test_a_base_that_is_no_text_is_no_base(tuned: Path, gemma3: Path):
     with pytest.raises(UserError, match="does not say which base model it was trained on; name the base"):
         found(tuned)
     (tuned / "base.json").unlink()
-    assert resolve(ExportConfig(source=str(tuned), base=str(gemma3)), tuned.parent).base == gemma3
+    assert found(tuned, base=str(gemma3)).base == gemma3
 
 
 def test_what_can_not_be_exported_is_said(tmp_path: Path, tuned: Path):
     with pytest.raises(UserError, match="There is no folder 'nowhere'"):
         found(Path("nowhere"))
     with pytest.raises(UserError, match="gives no file name; use letters and digits"):
-        resolve(ExportConfig(source=str(tuned), name="///"), tmp_path)
+        found(tuned, name="///")

@@ -8,16 +8,13 @@ import sentencepiece
 from tokenizers import AddedToken
 from transformers import AutoTokenizer
 
-from convert import gguf
-from convert.model import MergedModel
 from convert.probes import built_in
 from convert.vocab import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED, Vocab, read_vocab
 from models.errors import UserError
-from runtime.config import LoadConfig
-from runtime.probe import Probe
 from tasks.hf_tokenizer import HFTokenizer
 from tasks.prompt import prompt_ids
-from tests.convert.tiny import TOKENIZER_FILES, make_base
+from tests.convert.texts import differences, open_vocab, random_texts
+from tests.convert.tiny import TOKENIZER_FILES
 
 ROWS = 8192
 
@@ -87,6 +84,29 @@ def test_a_turn_marker_that_sentencepiece_calls_plain_becomes_control(folder: Pa
     assert read_vocab(folder, ROWS).types[5] == CONTROL
 
 
+def test_a_marker_that_only_the_template_knows_becomes_control(folder: Path):
+    """A plain piece that no file lists; one that a file lists as plain text stays plain."""
+    data = (folder / "tokenizer.model").read_bytes()
+    for old, new in ((b"<start_of_turn>", b"<begin_of_talk>"), (b"<end_of_turn>", b"<end_of_talk>")):
+        at = data.index(old) + len(old)
+        data = data[:at].replace(old, new) + data[at:at + 6] + b"\x01" + data[at + 7:]
+    (folder / "tokenizer.model").write_bytes(data)
+    without_added_tokens(folder)
+    text = "{{ bos_token }}{% for m in messages %}<begin_of_talk>{{ m['content'] }}<end_of_talk>{% endfor %}"
+    settings(folder, additional_special_tokens=None, chat_template=text)
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    vocab = read_vocab(folder, ROWS)
+    assert vocab.types[4:6] == [CONTROL, CONTROL] and vocab.special_ids["eot"] == 5
+    settings(folder, added_tokens_decoder={"4": {"content": "<begin_of_talk>", "special": False}})
+    assert read_vocab(folder, ROWS).types[4:6] == [USER_DEFINED, CONTROL]
+
+
+def test_bos_and_eos_are_found_by_their_texts_alone(folder: Path):
+    for name in ("tokenizer.json", "config.json"):
+        (folder / name).unlink()
+    assert read_vocab(folder, ROWS).special_ids == {"bos": 2, "eos": 1, "eot": 5}
+
+
 def test_rows_beyond_the_pieces_are_unused_padding(folder: Path):
     vocab = read_vocab(folder, ROWS + 3)
     assert vocab.tokens[-1] == f"[PAD{ROWS + 2}]" and vocab.types[-3:] == [UNUSED] * 3
@@ -146,14 +166,21 @@ def real_tokenizer(tmp_path_factory: pytest.TempPathFactory, shared_data: Path, 
 
 
 def test_real_gemma_pieces_give_the_ids_of_transformers(tmp_path: Path, real_tokenizer: Path):
-    base = make_base(tmp_path, "gemma", real_tokenizer, hidden_size=32, num_attention_heads=2, num_hidden_layers=1)
-    plan = MergedModel(base, None, "x")
-    gguf.write(tmp_path / "x.gguf", plan.plan, plan.read)
-    model = Probe(tmp_path / "x.gguf", LoadConfig(ctx_tokens=64, threads=1))
-    hf = HFTokenizer(AutoTokenizer.from_pretrained(base))
+    folder = shutil.copytree(real_tokenizer, tmp_path / "base")
+    (folder / "config.json").write_text(json.dumps(dict(model_type="gemma", bos_token_id=2, eos_token_id=1)))
+    model = open_vocab(tmp_path / "x.gguf", read_vocab(folder, 4096))
+    hf = HFTokenizer(AutoTokenizer.from_pretrained(folder))
     for messages in built_in(hf.controls):
         assert prompt_ids(messages, model) == prompt_ids(messages, hf), messages
+    assert differences(model, lambda text: hf.encode(text, control=False), random_texts()) == []
     assert {106, 1} <= model.eog_ids
+    model.close()
+
+
+def test_the_embedded_models_pieces_give_the_ids_of_transformers(folder: Path):
+    hf, model = AutoTokenizer.from_pretrained(folder), open_vocab(folder / "x.gguf", read_vocab(folder, ROWS))
+    encode = HFTokenizer(hf).encode
+    assert differences(model, lambda text: encode(text, control=False), random_texts()) == []
     model.close()
 
 

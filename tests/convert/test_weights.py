@@ -52,3 +52,25 @@ def test_a_name_in_two_shards_is_refused(tmp_path: Path):
         save_file({"w": torch.zeros(4)}, tmp_path / f"{name}.safetensors")
     with pytest.raises(UserError, match="w stands in both one.safetensors and two.safetensors"):
         open_weights(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_rows_and_columns_are_those_of_the_whole(tmp_path: Path, dtype: torch.dtype):
+    torch.manual_seed(2)
+    save_file({"m": torch.randn(9, 5).to(dtype), "v": torch.randn(9).to(dtype), "t": torch.randn(4, 2, 3).to(dtype)},
+              tmp_path / "x.safetensors")
+    weights = Weights([tmp_path / "x.safetensors"])
+    for name in ("m", "v", "t"):
+        for start, stop in ((0, 4), (1, 3), (3, 4), (2, 2)):
+            assert np.array_equal(weights.read_rows(name, start, stop), weights.read(name)[start:stop])
+    assert np.array_equal(weights.read_columns("m", 1, 4), weights.read("m")[:, 1:4])
+
+
+def test_a_file_that_shrinks_under_way_is_named(tmp_path: Path):
+    path = tmp_path / "x.safetensors"
+    save_file({"w": torch.zeros(100)}, path)
+    weights = Weights([path])
+    path.write_bytes(path.read_bytes()[:-8])
+    assert len(weights.read_rows("w", 0, 98)) == 98
+    with pytest.raises(UserError, match="x.safetensors has become shorter while it was read"):
+        weights.read("w")

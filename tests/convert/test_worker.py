@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from convert.config import ExportConfig
+from convert.export import export
 from convert.source import resolve
-from convert.worker import export
 from models import knobs, runs
 from models.errors import UserError
 from models.header import read_header
@@ -31,6 +31,9 @@ def left(folder: Path) -> set[str]:
 def events(job_folder: Path, kind: str) -> list[dict[str, Any]]:
     lines = (job_folder / runs.EVENTS).read_text(encoding="utf-8").splitlines()
     return [event for event in map(json.loads, lines) if event["kind"] == kind]
+
+
+HANDED_OVER = {runs.REPORT, "report.html", "README.md", "SHA256SUMS", "Modelfile"}
 
 
 def start(folder: Path, **settings: Any) -> subprocess.Popen:
@@ -62,7 +65,7 @@ def test_a_run_becomes_checked_files_in_its_own_folder(tmp_path: Path, run: Path
     assert worker.returncode == 0, errors
     folder = run / runs.EXPORT
     names = {f"summaries-{t}.gguf" for t in ("Q8_0", "Q4_0", "Q4_K_M", "F32")}
-    assert left(folder) == names | {runs.REPORT}
+    assert left(folder) == names | HANDED_OVER | {"imatrix-summaries.gguf"}
     report = runs.read_json(folder / runs.REPORT)
     assert [one["type"] for one in report["files"]] == ["Q8_0", "Q4_0", "Q4_K_M", "F32"]
     for one in report["files"]:
@@ -71,7 +74,7 @@ def test_a_run_becomes_checked_files_in_its_own_folder(tmp_path: Path, run: Path
         assert by_name["mean KL divergence"]["figure"] <= by_name["mean KL divergence"]["limit"]
         assert "stops in 4 of 4" in by_name["answers that do not stop"]["note"]
     assert read_header(folder / "summaries-Q8_0.gguf").name == "summaries"
-    assert report["adapter"] == str(run / runs.ADAPTER) and report["heldout"] == str(run / runs.HELDOUT)
+    assert report["adapters"] == ["summaries"] and report["heldout"] == "12 rows"
     assert events(tmp_path / "job", "done") and len(events(tmp_path / "job", "phase")) > 8
     assert runs.read_json(tmp_path / "job" / runs.RESULT)["folder"] == str(folder)
 
@@ -117,7 +120,7 @@ def test_a_file_that_fails_its_check_keeps_another_name(tmp_path: Path, terse: P
     assert worker.returncode == 2
     assert errors.strip().splitlines()[-1].startswith("The check found that the file is not the model")
     assert "prompts with other token ids" in errors
-    assert left(tmp_path / "out") == {"odd-Q8_0.failed.gguf", runs.REPORT}
+    assert left(tmp_path / "out") == {"odd-Q8_0.failed.gguf", *HANDED_OVER} - {"Modelfile"}
     assert runs.read_json(tmp_path / "out" / runs.REPORT)["files"][0]["is_ok"] is False
     assert events(tmp_path / "job", "error")[0]["is_users"]
 
@@ -153,7 +156,8 @@ BAD: dict[str, tuple[Any, str]] = {
                           "adapter_model.safetensors is cut short"),
     "adapter weights gone": (lambda r, b: (r / runs.ADAPTER / "adapter_model.safetensors").unlink(),
                              "holds no adapter_model.safetensors"),
-    "tokenizer.model gone": (lambda r, b: (b / "tokenizer.model").unlink(), "holds no tokenizer.model"),
+    "tokenizer gone": (lambda r, b: ((b / "tokenizer.model").unlink(), (b / "tokenizer.json").unlink()),
+                       "holds no tokenizer.model"),
     "output exists": (lambda r, b: ((r / runs.EXPORT).mkdir(), (r / runs.EXPORT / "summaries-Q8_0.gguf").touch()),
                       "summaries-Q8_0.gguf exists already"),
     "held-out rows damaged": (lambda r, b: (r / runs.HELDOUT).write_text("{}\n"), "line 1: this is no held-out row"),
@@ -180,7 +184,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
     (add_leftover, "up_proj.weight.quant_map, a leftover of quantization"),
     (lambda b: cut_short(b / "model.safetensors"), "model.safetensors is cut short"),
     (lambda b: (b / "model.safetensors").unlink(), "holds no weights"),
-    (lambda b: (b / "config.json").write_text('{"model_type": "llama"}'), "'llama' can not be exported yet"),
+    (lambda b: (b / "config.json").write_text('{"model_type": "mamba"}'), "'mamba' can not be exported yet"),
 ])
 def test_a_bad_base_is_one_clear_line_and_leaves_nothing(tmp_path: Path, terse: Path, job: Job, spoil: Any, text: str):
     base = shutil.copytree(terse, tmp_path / "base")
@@ -227,7 +231,7 @@ class Eventful(Job):
             self.happens()
 
 
-@pytest.mark.parametrize("text", ["Converting", "Quantizing to Q8_0"])
+@pytest.mark.parametrize("text", ["Loading the reference", "Merging, quantizing"])
 def test_a_disk_that_fills_up_half_way(small_disk: Path, tmp_path: Path, terse: Path, text: str):
     folder = tmp_path / "job"
     folder.mkdir()
@@ -237,7 +241,7 @@ def test_a_disk_that_fills_up_half_way(small_disk: Path, tmp_path: Path, terse: 
     assert not left(small_disk / "out")
 
 
-@pytest.mark.parametrize("text", ["Reading", "Merging", "Quantizing", "Comparing", "The reference answers"])
+@pytest.mark.parametrize("text", ["Reading", "Merging", "The reference reads", "Comparing", "The reference answers"])
 def test_stop_leaves_nothing(tmp_path: Path, run: Path, text: str):
     folder = tmp_path / "job"
     folder.mkdir()
@@ -263,7 +267,7 @@ def test_killed_half_way_only_scratch_remains_and_the_next_export_removes_it(tmp
     alive.mkdir()
     runs.write_json(alive / "owner.json", {"pid": os.getpid(), "started": psutil.Process().create_time()})
     export(ExportConfig(threads=1, source=str(terse), types=("Q8_0",), out=str(out), name="x"), job)
-    assert left(out) == {"x-Q8_0.gguf", runs.REPORT, ".galen-other"}
+    assert left(out) == {"x-Q8_0.gguf", ".galen-other", *HANDED_OVER}
 
 
 def test_the_embedded_models_name_stays_on_what_is_made_from_it(tmp_path: Path, tokenizer_folder: Path):

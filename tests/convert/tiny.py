@@ -13,8 +13,11 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
     Gemma3TextConfig,
+    Gemma4TextConfig,
     GemmaConfig,
+    LlamaConfig,
     PreTrainedModel,
+    Qwen3Config,
 )
 
 from models.base import fingerprint
@@ -22,7 +25,8 @@ from models.base import fingerprint
 TOKENIZER_FILES = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 SIZES = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
              head_dim=16, max_position_embeddings=512, pad_token_id=0, eos_token_id=1, bos_token_id=2)
-CONFIGS = {"gemma": GemmaConfig, "gemma2": Gemma2Config, "gemma3_text": Gemma3TextConfig}
+CONFIGS = {"gemma": GemmaConfig, "gemma2": Gemma2Config, "gemma3_text": Gemma3TextConfig,
+           "gemma4_text": Gemma4TextConfig, "llama": LlamaConfig, "qwen3": Qwen3Config}
 END_OF_TURN = 5                 # in the embedded model's tokenizer
 MATRICES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -34,9 +38,14 @@ def make_base(folder: Path, family: str, tokenizer: Path, **settings: Any) -> Pa
     """
     is_bf16, is_terse = settings.pop("bf16", False), settings.pop("terse", False)
     pieces = len(json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
-    own = {} if family == "gemma" else {"query_pre_attn_scalar": 16, "sliding_window": 32}
+    own = {"query_pre_attn_scalar": 16, "sliding_window": 32} if family in ("gemma2", "gemma3_text") else {}
     if family == "gemma3_text":
         own["sliding_window_pattern"] = 3
+    if family == "gemma4_text":
+        own = dict(num_hidden_layers=5, sliding_window=32, global_head_dim=32, hidden_size_per_layer_input=16,
+                   vocab_size_per_layer_input=pieces, layer_types=[
+                       "sliding_attention", "sliding_attention", "full_attention", "sliding_attention",
+                       "full_attention"])
     config = CONFIGS[family](vocab_size=pieces, **{**SIZES, **own, **settings})
     model = random_model(config)
     if is_terse:

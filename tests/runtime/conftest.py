@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from convert import gguf
 from convert.model import MergedModel
+from convert.stream import write_all
 from runtime.config import LoadConfig
 from runtime.context import Context
 from runtime.llama import Model
 from tests.convert.tiny import make_base
+from tests.runtime.seeing import export_seeing, make_seeing
 
 EXACT = LoadConfig(exact=True, threads=1)
 
@@ -25,9 +26,20 @@ def window_base(tmp_path_factory: pytest.TempPathFactory, demo_base: Path) -> Pa
 def window_gguf(tmp_path_factory: pytest.TempPathFactory, window_base: Path) -> Path:
     """The same as a float32 GGUF."""
     path = tmp_path_factory.mktemp("gguf") / "window.gguf"
-    model = MergedModel(window_base, None, "window")
-    gguf.write(path, model.plan, model.read)
+    write_all(MergedModel(window_base, [], "window"), {"F32": path}, threads=1)
     return path
+
+
+@pytest.fixture(scope="session")
+def seeing_base(tmp_path_factory: pytest.TempPathFactory, demo_base: Path) -> Path:
+    """A random Gemma 3 with vision tower in float32. Not to be changed."""
+    return make_seeing(tmp_path_factory.mktemp("seeing"), demo_base)
+
+
+@pytest.fixture(scope="session")
+def seeing_gguf(tmp_path_factory: pytest.TempPathFactory, seeing_base: Path) -> Path:
+    """The same as a float32 GGUF, alone with its mmproj in a folder. Not to be changed."""
+    return export_seeing(seeing_base, tmp_path_factory.mktemp("seeing-gguf"))
 
 
 @pytest.fixture(scope="module")

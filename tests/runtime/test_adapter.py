@@ -2,11 +2,13 @@
 
 import os
 
+import gguf
 import numpy as np
 import psutil
 import pytest
 
 from models.errors import UserError
+from models.header import read_header
 from runtime.config import LoadConfig, SampleConfig
 from runtime.reference import Reference
 from runtime.session import Session
@@ -59,12 +61,11 @@ def test_side_by_side_each_keeps_its_own(session, adapter):
 
 
 def test_they_share_one_copy_of_the_weights(tmp_path, demo_base):
-    from convert import gguf
     from convert.model import MergedModel
+    from convert.stream import write_all
     base = make_base(tmp_path / "base", "gemma3_text", demo_base, hidden_size=512, intermediate_size=4096,
                      num_hidden_layers=6)
-    model = MergedModel(base, None, "x")
-    gguf.write(tmp_path / "x.gguf", model.plan, model.read)
+    write_all(MergedModel(base, [], "x"), {"F32": tmp_path / "x.gguf"}, threads=1)
     weights = (tmp_path / "x.gguf").stat().st_size
     assert weights > 150e6
     adapter = write_adapter(make_adapter(tmp_path / "peft", base), tmp_path / "a.gguf")
@@ -121,3 +122,22 @@ def test_many_adapters_one_after_another_do_not_fill_the_memory(session, tmp_pat
         ask(session, path)
         sizes.append(psutil.Process(session.pid).memory_full_info().uss)
     assert max(sizes[4:]) - sizes[4] < 3 * large.stat().st_size, sizes
+
+
+def test_one_for_an_embedding_that_is_the_head_too_is_refused(session, tmp_path, window_gguf):
+    """llama.cpp would multiply the head with it, find the wrong shape, and end the process."""
+    columns, rows = next(t.shape for t in read_header(window_gguf).tensors if t.name == "token_embd.weight")
+    writer = gguf.GGUFWriter(tmp_path / "embedding.gguf", "gemma3")
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 4.0)
+    for half, length in (("a", rows), ("b", columns)):
+        writer.add_tensor(f"token_embd.weight.lora_{half}", np.ones((length, 4), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    pid = session.pid
+    with pytest.raises(UserError, match="changes the embedding, which is also the output head of window.gguf"):
+        ask(session, tmp_path / "embedding.gguf")
+    assert ask(session)[0] and session.pid == pid

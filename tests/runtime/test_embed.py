@@ -1,14 +1,15 @@
 """Embeddings from a model that was made for them: equal to transformers; others refuse."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import transformers
 
-from convert import gguf
 from convert.model import MergedModel
+from convert.stream import write_all
 from models.errors import UserError
 from runtime.config import LoadConfig
 from runtime.session import Session
@@ -21,12 +22,12 @@ TEXTS = ["Asthma makes breathing hard.", "lungs", "What are the symptoms of a co
 @pytest.fixture(scope="module")
 def embedding_gguf(window_base, tmp_path_factory):
     """The random Gemma 3 as llama.cpp's bidirectional embedding architecture."""
-    model = MergedModel(window_base, None, "embedder")
+    model = MergedModel(window_base, [], "embedder")
     keys = {key.replace("gemma3.", "gemma-embedding."): value for key, value in model.plan.metadata.items()}
     plan = dataclasses.replace(model.plan, architecture="gemma-embedding",
                                metadata={**keys, "gemma-embedding.pooling_type": MEAN_POOLING})
     path = tmp_path_factory.mktemp("embedding") / "embedder.gguf"
-    gguf.write(path, plan, model.read)
+    write_all(SimpleNamespace(plan=plan, rows=model.rows), {"F32": path}, threads=1)
     return path
 
 

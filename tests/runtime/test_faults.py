@@ -9,8 +9,8 @@ import gguf
 import numpy as np
 import pytest
 
-from convert import gguf as our_gguf
 from convert.model import MergedModel
+from convert.stream import write_all
 from models.errors import UserError
 from runtime.config import LoadConfig, SampleConfig
 from runtime.session import Session, WorkerDied
@@ -106,8 +106,7 @@ def test_an_architecture_that_llama_cpp_does_not_know_is_named(session, tmp_path
 def test_a_context_larger_than_the_memory_is_refused_and_a_smaller_one_works(session, tmp_path, demo_base):
     base = make_base(tmp_path / "wide", "gemma3_text", demo_base, head_dim=256, num_attention_heads=32,
                      num_key_value_heads=32, query_pre_attn_scalar=256)
-    model = MergedModel(base, None, "wide")
-    our_gguf.write(tmp_path / "wide.gguf", model.plan, model.read)
+    write_all(MergedModel(base, [], "wide"), {"F32": tmp_path / "wide.gguf"}, threads=1)
     with pytest.raises(UserError, match="memory|more|fit"):
         session.load(tmp_path / "wide.gguf", LoadConfig(ctx_tokens=1 << 20, exact=True, threads=1))
     assert outcome(session, tmp_path / "wide.gguf") == "answered"

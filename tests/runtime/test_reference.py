@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,50 @@ def test_logits_may_be_taken_while_rows_are_being_handed_out(bases):
     first, other, second = next(rows), reference.logits(IDS[:30]), next(rows)
     assert np.abs(first[:20] - second).max() < 1e-5 and np.abs(first[:30] - other).max() < 1e-5
     assert torch.is_inference_mode_enabled() is False
+
+
+CHAINS = {
+    "two": [{}, dict(r=2, target_modules=["q_proj", "up_proj"])],
+    "DoRA on rsLoRA": [dict(use_rslora=True), dict(use_dora=True)],
+    "three, with copies": [dict(modules_to_save=["norm", "mlp"], target_modules=["q_proj"]),
+                           dict(target_modules=["up_proj"], use_dora=True), dict(modules_to_save=["q_proj", "norm"],
+                                                                                 target_modules=["v_proj"])],
+    "LoRA on copied ends": [dict(modules_to_save=["lm_head", "embed_tokens"]),
+                            dict(target_modules=["lm_head", "embed_tokens", "q_proj"])],
+    "ends, then others": [dict(target_modules=["embed_tokens", "lm_head"]), dict(target_modules=["v_proj"])],
+    "a copied head, then the embedding": [dict(modules_to_save=["lm_head"]), dict(target_modules=["embed_tokens"])],
+    "tokens, then ends": [dict(trainable_token_indices=[8, 9, 60], target_modules=["v_proj"]),
+                          dict(target_modules=["embed_tokens", "v_proj"])],
+    "one, on a tied embedding": [dict(target_modules=["embed_tokens", "v_proj"])],
+    "one, on a tied head": [dict(target_modules=["lm_head", "v_proj"])],
+    "one, on a tied pair": [dict(target_modules=["embed_tokens"], ensure_weight_tying=True)],
+    "one with tokens": [dict(trainable_token_indices=[8, 9, 60], target_modules=["v_proj"])],
+}
+
+
+@pytest.mark.parametrize("kind", CHAINS)
+def test_several_adapters_are_each_on_top_of_the_merge_of_those_before(kind, bases, tmp_path):
+    base, adapters = bases["gemma3_text"], []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
+        for number, settings in enumerate(CHAINS[kind]):
+            adapters.append(make_adapter(tmp_path / str(number), base, **settings))
+            path = adapters[-1] / "adapter_model.safetensors"
+            save_file({name: tensor + 0.1 * torch.sign(tensor) if "delta" in name else tensor.clone()
+                       for name, tensor in load_file(path).items()}, path)
+            model = PeftModel.from_pretrained(model, str(adapters[-1])).merge_and_unload()
+    with torch.inference_mode():
+        wanted = model.eval()(input_ids=torch.tensor([IDS])).logits[0].numpy()
+    plain_logits = Reference(base, threads=1).logits(IDS)
+    assert np.abs(wanted - plain_logits).max() > 1e-2
+    references = [Reference(base, adapters, 1, is_layerwise) for is_layerwise in (False, True)]
+    for reference in references:
+        for _ in range(2):                              # nothing is left of the first time
+            assert np.abs(reference.logits(IDS) - wanted).max() < 3e-5 * max(1, np.abs(wanted).max())
+    whole, layers = (reference.activation_sums([IDS, IDS[:9]]) for reference in references)
+    assert whole.tokens == layers.tokens and len(whole.tokens) == 22
+    assert all(np.allclose(sums, layers.in_sum2[name], rtol=1e-4) for name, sums in whole.in_sum2.items())
 
 
 def damaged(adapter: Path, base: Path, into: Path) -> dict[str, tuple[Path, Path, str]]:

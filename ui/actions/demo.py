@@ -53,7 +53,7 @@ def run(follow: Follow, say: Say) -> DemoResult:
         _run_job(train.start(config, str(trained)), follow, say)
         say("2 of 4: merging, quantizing and checking")
         exported = trained / runs.EXPORT
-        wanted = export.export_config(str(trained), list(TYPES), out=str(exported), name="consultations")
+        wanted = export.export_config([str(trained)], TYPES, out=str(exported), settings={"name": "consultations"})
         _run_job(export.start(wanted), follow, say)
         say("3 of 4: measuring base, tuned and quantized on held-out rows")
         ggufs = [next(exported.glob(f"*-{name}.gguf")) for name in TYPES]

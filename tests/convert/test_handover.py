@@ -1,0 +1,181 @@
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from convert.card import hub_name
+from convert.handover import HandOver, check_free, complete, handed_over
+from convert.hub import identifiers
+from models import runs
+from models.errors import UserError
+from tests.convert.test_gotemplate import GEMMA_2, Named
+from tests.convert.test_modelfile import parsed
+from tests.convert.tiny import make_adapter
+
+REPORT = {"files": [
+    {"name": "x-Q8_0.gguf", "type": "Q8_0", "bytes": 2_000_000, "is_ok": True, "checks": [
+        {"name": "mean KL divergence", "figure": 0.001234, "limit": 0.01, "is_ok": True, "note": ""},
+        {"name": "top-1 agreement", "figure": 0.9871, "limit": None, "is_ok": None, "note": ""}]},
+    {"name": "x-F16.gguf", "type": "F16", "bytes": 1, "is_ok": False, "checks": []}]}
+
+
+def silent(text: str, done: int, of: int) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def run(tmp_path: Path, gemma3: Path) -> Path:
+    """A training run that is done, with the rows it read."""
+    folder = tmp_path / "run"
+    make_adapter(folder / runs.ADAPTER, gemma3, r=2, target_modules=["q_proj"])
+    (tmp_path / "visits.csv").write_text("question,answer\na,b\n")
+    (folder / runs.EVENTS).write_text("")
+    (folder / runs.HELDOUT).write_text("{}\n")
+    runs.write_json(folder / runs.CONFIG, dict(recipe="short", data=[str(tmp_path / "visits.csv")], lr=0.0002, rank=2,
+                                               base=str(gemma3), eval=[], targets=["q_proj", "v_proj"]))
+    runs.write_json(folder / runs.RESULT, dict(samples=1201, validation_samples=100, best_val_loss=1.23456, base="b"))
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    for name in ("x-Q8_0.gguf", "x-F16.gguf", "mmproj-x.gguf"):
+        (folder / name).write_bytes(name.encode())
+    (folder / "merged").mkdir()
+    (folder / "merged" / "model.safetensors").write_bytes(b"weights")
+    runs.write_json(folder / runs.REPORT, REPORT)
+    return folder
+
+
+FILES = ["x-Q8_0.gguf", "x-F16.gguf", "mmproj-x.gguf", "merged/model.safetensors"]
+
+
+def wanted(out: Path, base: Path, **more: Any) -> HandOver:
+    return HandOver(**{**dict(out=out, title="notes", base=base, tokenizer=Named(GEMMA_2), model="x-Q8_0.gguf",
+                              projector="mmproj-x.gguf", system="Be brief."), **more})
+
+
+def test_the_folder_is_whole_and_its_checksums_hold(out: Path, gemma3: Path, run: Path):
+    done = complete(wanted(out, gemma3, adapters=[run / runs.ADAPTER]), FILES, silent)
+    assert set(handed_over(out)) == {*FILES, "report.json", "Modelfile", "README.md", "SHA256SUMS"}
+    assert done.digests["x-Q8_0.gguf"] and not done.note
+    checked = subprocess.run(["sha256sum", "--strict", "-c", "SHA256SUMS"], cwd=out, capture_output=True, text=True)
+    assert checked.returncode == 0 and checked.stdout.count(": OK") == 7, checked.stdout + checked.stderr
+    lines = parsed((out / "Modelfile").read_text())
+    assert lines[:2] == [("FROM", "./x-Q8_0.gguf"), ("FROM", "./mmproj-x.gguf")] and ("SYSTEM", "Be brief.") in lines
+    (out / "x-Q8_0.gguf").write_bytes(b"spoilt")
+    assert subprocess.run(["sha256sum", "--status", "-c", "SHA256SUMS"], cwd=out).returncode == 1
+
+
+def test_the_card_says_what_the_files_say(out: Path, gemma3: Path, run: Path):
+    complete(wanted(out, gemma3, adapters=[run / runs.ADAPTER]), FILES, silent)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "gemma" and front["license_link"].endswith("/gemma/terms")
+    assert front["library_name"] == "gguf" and {"gguf", "lora", "medical"} <= set(front["tags"])
+    assert "| `x-Q8_0.gguf` | Q8_0 | 2.0 | passed | 0.001234 | 0.9871 |" in card
+    assert "| `x-F16.gguf` | F16 | 0.0 | FAILED |" in card
+    assert "rows learned from: 1,201; held out: 100; best validation loss: 1.235" in card
+    assert "| `lr` | 0.0002 |" in card and "| `targets` | q_proj, v_proj |" in card and "`visits.csv` | `" in card
+    assert "no medical device" in card and "sha256sum -c SHA256SUMS" in card and "ollama create NAME" in card
+
+
+def test_no_place_on_this_computer_stands_in_it(out: Path, gemma3: Path, run: Path, tmp_path: Path):
+    complete(wanted(out, gemma3, adapters=[run / runs.ADAPTER]), FILES, silent)
+    for name in ("README.md", "Modelfile", "SHA256SUMS"):
+        assert str(tmp_path.parent) not in (out / name).read_text(encoding="utf-8"), name
+    assert identifiers(out, ["README.md", "Modelfile", "SHA256SUMS"]) == []
+
+
+def test_stages_are_told_in_order_and_an_adapter_alone_by_its_settings(out: Path, gemma3: Path, run: Path,
+                                                                       tmp_path: Path):
+    alone = make_adapter(tmp_path / "alone", gemma3, r=3, target_modules=["v_proj"])
+    complete(wanted(out, gemma3, adapters=[run / runs.ADAPTER, alone]), FILES, silent)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "2 LoRA adapters merged into it in order" in card
+    assert card.index("stage 1") < card.index("1,201") < card.index("stage 2") < card.index("| `r` | 3 |")
+
+
+def test_an_evaluation_is_shown_when_there_is_one(out: Path, gemma3: Path, tmp_path: Path):
+    scores = tmp_path / "scores.json"
+    scores.write_text(json.dumps([{"model": "base", "rouge_l": 0.1234567, "answers": ["x"]},
+                                  {"model": "tuned Q8_0", "rouge_l": 0.3, "rows": 20}]))
+    complete(wanted(out, gemma3, evaluation=scores), FILES, silent)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "| model | rouge_l | rows |" in card
+    assert "| base | 0.1235 |  |" in card and "| tuned Q8_0 | 0.3 | 20 |" in card
+    scores.write_text('{"a": 1}')
+    with pytest.raises(UserError, match="holds no list of scores; run the evaluation again"):
+        complete(wanted(out, gemma3, evaluation=scores), FILES, silent)
+
+
+def test_a_second_export_keeps_what_the_first_put_there(out: Path, gemma3: Path):
+    complete(wanted(out, gemma3), FILES[:1], silent)
+    assert "x-F16.gguf" not in handed_over(out)
+    check_free(out, gemma3)
+    complete(wanted(out, gemma3, model="x-F16.gguf"), ["x-F16.gguf"], silent)
+    assert {"x-Q8_0.gguf", "x-F16.gguf"} <= set(handed_over(out))
+    assert "FROM ./x-F16.gguf" in (out / "Modelfile").read_text()
+    (out / "x-Q8_0.gguf").unlink()
+    complete(wanted(out, gemma3, model="x-F16.gguf"), [], silent)
+    assert "x-Q8_0.gguf" not in handed_over(out) and "x-Q8_0" not in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["README.md", "Modelfile", "SHA256SUMS", "LICENSE"])
+def test_somebody_elses_file_is_never_written_over(out: Path, gemma3: Path, tmp_path: Path, name: str):
+    base = shutil.copytree(gemma3, tmp_path / "base")
+    (base / "LICENSE").write_text("Terms.")
+    check_free(out, base)
+    (out / name).write_text("mine")
+    with pytest.raises(UserError, match=f"{name} exists already and is not from an export; choose an empty folder"):
+        check_free(out, base)
+
+
+def test_a_licence_travels(out: Path, gemma3: Path, tmp_path: Path):
+    base = shutil.copytree(gemma3, tmp_path / "base")
+    (base / "LICENSE").write_text('The "Terms".\nAll of them.')
+    complete(wanted(out, base), FILES, silent)
+    assert (out / "LICENSE").read_text() == 'The "Terms".\nAll of them.' and "LICENSE" in handed_over(out)
+    assert parsed((out / "Modelfile").read_text())[-1] == ("LICENSE", 'The "Terms".\nAll of them.')
+    assert "Its licence text lies beside this file" in (out / "README.md").read_text()
+
+
+def test_where_no_template_is_known_there_is_no_modelfile_and_why(out: Path, gemma3: Path):
+    done = complete(wanted(out, gemma3, tokenizer=Named("")), FILES, silent)
+    assert done.described is None and done.note.startswith("No Modelfile: The base model has no chat template")
+    assert not (out / "Modelfile").exists() and "ollama create" not in (out / "README.md").read_text()
+
+
+def test_the_embedded_model_says_what_it_is(out: Path, demo_base: Path):
+    complete(wanted(out, demo_base, title="Galen demo notes"), FILES, silent)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "of no medical use" in card and "states no licence" in card and "gemma/terms" not in card
+    assert "license" not in yaml.safe_load(card.split("---")[1])
+
+
+@pytest.mark.parametrize(("folder", "named", "name"), [
+    ("models--google--gemma-3-1b-it/snapshots/abc", None, "google/gemma-3-1b-it"),
+    ("plain", "google/gemma-2-2b-it", "google/gemma-2-2b-it"), ("plain", "/data/gemma", ""), ("plain", None, "")])
+def test_the_bases_name_on_the_hub(tmp_path: Path, folder: str, named: str | None, name: str):
+    base = tmp_path / folder
+    base.mkdir(parents=True)
+    runs.write_json(base / "config.json", {"_name_or_path": named})
+    assert hub_name(base, []) == name
+
+
+def test_stopping_leaves_no_half_file(out: Path, gemma3: Path):
+    class Stopped(Exception):
+        pass
+
+    def stop(text: str, done: int, of: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        complete(wanted(out, gemma3), FILES, stop)
+    assert not (out / "SHA256SUMS").exists() and not list(out.glob("*.part"))
