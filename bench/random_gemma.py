@@ -3,8 +3,7 @@
     .venv/bin/python bench/random_gemma.py                       Q4_K_M, kept in GALEN_HOME/cache
     .venv/bin/python bench/random_gemma.py --type Q8_0 --out F   another type, another place
 
-Needs the public Gemma-shaped tokenizer in ../shared/data, or --tokenizer FILE, and 3 GB of disk while it works.
-The mix of types is llama.cpp's own: the file is written in BF16 and then given to its quantizer.
+Needs the public Gemma-shaped tokenizer in ../shared/data, or --tokenizer FILE. The mix of types is llama.cpp's own.
 """
 
 import argparse
@@ -13,7 +12,6 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +21,11 @@ if __name__ == "__main__":                      # else bench/runtime.py hides th
 
 from convert.families.gemma3 import FAMILY
 from convert.families.tensor import Tensor
-from convert.gguf import Plan, write
-from convert.vocab import NORMAL, Vocab, read_vocab
+from convert.gguf import Plan
+from convert.stream import write_all
+from convert.vocab import NORMAL, read_vocab
 from models import runs
 from models.errors import UserError
-from runtime.quantize import quantize
 
 TOKENIZER = runs.ROOT.parent / "shared/data/models/gemma-vocab/gemma3-shaped.tokenizer.model"
 ROWS = 262_144
@@ -37,6 +35,7 @@ CONFIG = dict(vocab_size=ROWS, hidden_size=1152, intermediate_size=6912, num_hid
 NAMES = dict(bos_token="<bos>", eos_token="<eos>", unk_token="<unk>", pad_token="<pad>")
 EMBEDDING_SPREAD = 0.06         # logits spread by about 2 nats
 OUT_GAIN = 16.0                 # what a layer adds drowns the token that came in: else the model repeats it for ever
+SEED_ROWS = 1000
 QUIET = 0.1                     # embeddings of control, byte and unused tokens: such a token is never the likeliest
 
 
@@ -50,11 +49,8 @@ def random_gemma(type_name: str = "Q4_K_M", path: Path | None = None, tokenizer:
     if path.is_file():
         return path
     runs.make_folder(path.parent)
-    plan = shape(tokenizer)
-    with runs.whole_file(path) as part, tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        wide = Path(folder) / "wide.gguf"
-        write(wide, plan, random_values(plan.vocab))
-        quantize(wide, part, type_name, threads)
+    with runs.whole_file(path) as part:
+        write_all(RandomGemma(tokenizer), {type_name: part}, threads=threads)
     return path
 
 
@@ -73,22 +69,29 @@ def shape(tokenizer: Path) -> Plan:
                 type_name="BF16")
 
 
-def random_values(vocab: Vocab) -> Callable[[Tensor], np.ndarray]:
-    """The values of each tensor as llama.cpp multiplies by them, always the same ones."""
-    is_quiet = np.array([kind != NORMAL for kind in vocab.types])
+class RandomGemma:
+    """The model as convert/stream.py reads it: rows are what llama.cpp multiplies by, always the same ones."""
 
-    def values(tensor: Tensor) -> np.ndarray:
-        rng = np.random.default_rng(zlib.crc32(tensor.name.encode()))
-        drawn = rng.standard_normal(tensor.shape, np.float32)
+    def __init__(self, tokenizer: Path):
+        self.plan = shape(tokenizer)
+        self._is_quiet = np.array([kind != NORMAL for kind in self.plan.vocab.types])
+
+    def rows(self, tensor: Tensor, start: int, stop: int) -> np.ndarray:
+        """Each tensor, and each thousand rows of it, has a seed of its own."""
+        first = start // SEED_ROWS
+        drawn = np.concatenate([_drawn(f"{tensor.name} {k}", (SEED_ROWS, *tensor.shape[1:]))
+                                for k in range(first, -(-stop // SEED_ROWS))])
+        drawn = drawn[start - first * SEED_ROWS:stop - first * SEED_ROWS]
         if tensor.name == "token_embd.weight":
-            drawn *= np.where(is_quiet, QUIET, 1.0).astype(np.float32)[:, None] * np.float32(EMBEDDING_SPREAD)
-        elif len(tensor.shape) > 1:
-            drawn *= np.float32(tensor.shape[1] ** -0.5)
-        else:
-            drawn = (1 + np.float32(0.1) * drawn) * (OUT_GAIN if ".post_" in tensor.name else 1)
-        return drawn.astype(np.float32, copy=False)
+            drawn *= np.where(self._is_quiet[start:stop], QUIET, 1.0).astype(np.float32)[:, None]
+            return drawn * np.float32(EMBEDDING_SPREAD)
+        if len(tensor.shape) > 1:
+            return drawn * np.float32(tensor.shape[1] ** -0.5)
+        return (1 + np.float32(0.1) * drawn) * np.float32(OUT_GAIN if ".post_" in tensor.name else 1)
 
-    return values
+
+def _drawn(seed: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(zlib.crc32(seed.encode())).standard_normal(shape, np.float32)
 
 
 def main() -> None:
