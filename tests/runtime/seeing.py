@@ -94,8 +94,9 @@ def save_tokenizer(folder: Path, tokenizer: Path) -> None:
     settings = json.loads((tokenizer / "tokenizer_config.json").read_text(encoding="utf-8"))
     settings["additional_special_tokens"] += NAMES.values()
     settings |= {"chat_template": TEMPLATE, "boi_token": NAMES[BEGIN], "eoi_token": NAMES[END],
-                 "image_token": NAMES[SOFT], "added_tokens_decoder": {str(k): {"content": v, "special": True}
-                                                                      for k, v in NAMES.items()}}
+                 "image_token": NAMES[SOFT], "added_tokens_decoder": {
+                     str(token["id"]): {key: value for key, value in token.items() if key != "id"}
+                     for token in fast["added_tokens"]}}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
 
