@@ -77,6 +77,7 @@ class Reference:
         do not belong together.
         """
         check_base(base)
+        self._base = base
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         import torch
         import transformers
@@ -150,6 +151,7 @@ class Reference:
 
         progress(tokens of the longest answer, max_tokens) is called between them, and may raise to stop.
         """
+        self._check_ids(prompts)
         stop = frozenset(stop_ids)
         made: list[list[int]] = [[] for _ in prompts]
         reasons = ["length" for _ in prompts]
@@ -178,8 +180,18 @@ class Reference:
             pass
         return sums
 
+    def _check_ids(self, rows: Sequence[list[int]]) -> None:
+        """Raise UserError for an id beyond the embedding: a tokenizer that adds tokens of its own."""
+        count = self._model.config.get_text_config().vocab_size
+        most = max((max(row, default=0) for row in rows), default=0)
+        if most >= count:
+            raise UserError(f"The tokenizer in {self._base} gives the id {most:,} "
+                            f"({self.tokenizer.hf.convert_ids_to_tokens(most)!r}), and the model's embedding has "
+                            f"{count:,} rows; copy the tokenizer's files from the original model.")
+
     def _hidden(self, rows: Sequence[list[int]], sums: ActivationSums | None = None) -> Iterator[Any]:
         """What the head gets for each row: (T, width)."""
+        self._check_ids(rows)
         for state in self._engine.hidden(rows, [None] * len(rows), sums):
             if sums:
                 sums.add(self._engine.head_name, state)

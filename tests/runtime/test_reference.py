@@ -182,3 +182,11 @@ def test_the_module_loads_nothing_heavy():
     code = "import sys, runtime.reference; print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=runs.ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("is_layerwise", [False, True])
+def test_an_id_beyond_the_embedding_is_one_line(is_layerwise, bases):
+    reference = Reference(bases["gemma3_text"], None, 1, is_layerwise)
+    for ask in (lambda: reference.logits([2, 100_000]), lambda: reference.generate([2, 100_000], 1, ())):
+        with pytest.raises(UserError, match="gives the id 100,000 .* the model's embedding has 8,192 rows"):
+            ask()
