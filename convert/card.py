@@ -118,7 +118,8 @@ def _training(facts: Facts) -> list[str]:
     parts = []
     for k, adapter in enumerate(facts.adapters, 1):
         parts.append("## Training" if len(facts.adapters) == 1 else f"## Training, stage {k}")
-        settings = _json(adapter.parent / runs.CONFIG) if (adapter.parent / runs.EVENTS).is_file() else {}
+        is_run = all((adapter.parent / name).is_file() for name in (runs.CONFIG, runs.EVENTS))
+        settings = _json(adapter.parent / runs.CONFIG) if is_run else {}
         if settings:
             parts += [_data(settings, adapter.parent), "Recipe:\n\n" + _table(_recipe(settings))]
         else:

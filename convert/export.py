@@ -95,6 +95,7 @@ def _finals(config: ExportConfig, source: Source) -> dict[str, Path]:
     if config.ollama:
         modelfile.check_name(config.ollama)
     handover.check_free(source.out, source.base)
+    handover.check_told(source.title, source.base, source.adapters)
     check_place(source.out)
     finals = {name: source.out / f"{source.stem}-{name}.gguf" for name in config.gguf_types}
     if ADAPTER in config.types:

@@ -43,6 +43,11 @@ class HandedOver:
     digests: dict[str, str]
 
 
+def check_told(title: str, base: Path, adapters: Sequence[Path]) -> None:
+    """Raise UserError if the model card could not be written: what base and adapters say of themselves is damaged."""
+    write_card(Facts(title=title, base=base, licence=read_licence(base), adapters=adapters), {})
+
+
 def check_free(out: Path, base: Path) -> None:
     """Raise UserError if out holds a README.md, Modelfile, licence or checksums that are not from an export of ours."""
     card = out / CARD
