@@ -3,6 +3,7 @@
 `python -m runtime.grammar model.gguf` is that process: a line with a grammar in, a line with a sentence or "" out.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -14,11 +15,15 @@ import time
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+import psutil
+
 from models.errors import UserError
 from runtime import child
 
 READY_S = 60.0                                  # to read the vocabulary: a cold disk, a large library
-TRIAL_S = 3.0
+TRIAL_S = 3.0                                   # of the helper's own computing: others may keep the cores busy
+TRIAL_MOST_S = 20.0                             # by the clock
+LOOK_S = 0.1                                    # between two looks at what it has computed
 TASTE_S = 1.0                                   # of writing by the grammar; then it is known to work
 STEP_S = 1.0                                    # of one token: every other answer waits for it
 TASTE_TOKENS = 50
@@ -40,7 +45,7 @@ class GrammarTrial:
         self._lock = threading.Lock()
 
     def check(self, text: str) -> None:
-        """Return if text ("": no grammar) can be followed, after TRIAL_S at the latest (and a start of the helper).
+        """Return if text ("": no grammar) can be followed, TRIAL_MOST_S after the helper is ready at the latest.
 
         Raises UserError if it does not parse, or takes too long or too much memory.
         """
@@ -64,12 +69,14 @@ class GrammarTrial:
 
     def _tried(self, text: str) -> str:
         helper = self._ready_helper()
-        try:
+        with contextlib.suppress(psutil.Error, OSError):        # it has just died
+            computed, until = _computed_s(helper), time.monotonic() + TRIAL_MOST_S
             self._send(helper, text)
-            return self._said.get(timeout=TRIAL_S)
-        except (queue.Empty, OSError):          # it hangs, or has just died
-            self.close()
-            return ENDLESS_WORDS
+            while time.monotonic() < until and _computed_s(helper) - computed < TRIAL_S:
+                with contextlib.suppress(queue.Empty):
+                    return self._said.get(timeout=LOOK_S)
+        self.close()
+        return ENDLESS_WORDS
 
     def _ready_helper(self) -> "subprocess.Popen[bytes]":
         if self._helper is not None and self._helper.poll() is None:
@@ -91,6 +98,11 @@ class GrammarTrial:
         assert helper.stdin is not None
         helper.stdin.write(json.dumps(text).encode() + b"\n")
         helper.stdin.flush()
+
+
+def _computed_s(helper: "subprocess.Popen[bytes]") -> float:
+    times = psutil.Process(helper.pid).cpu_times()
+    return times.user + times.system
 
 
 def _hear(answers: IO[bytes], said: "queue.SimpleQueue[str]") -> None:

@@ -28,19 +28,18 @@ def trial(demo_gguf):
 
 
 def helpers():
-    return [one for one in psutil.Process().children() if "runtime.grammar" in one.cmdline()]
+    return [one for one in psutil.Process().children()
+            if one.status() != psutil.STATUS_ZOMBIE and "runtime.grammar" in one.cmdline()]
 
 
 @pytest.mark.parametrize("grammar", [TWICE, WAYS], ids=["twice", "ways"])
 def test_a_grammar_that_has_no_end_gets_a_sentence_and_the_next_one_is_tried(trial, grammar):
-    start = time.monotonic()
     with pytest.raises(UserError, match="too long or too much memory"):
         trial.check(grammar)
-    assert time.monotonic() - start < 6
-    start = time.monotonic()
+    before = helpers()
     with pytest.raises(UserError, match="too long or too much memory"):
         trial.check(grammar)
-    assert time.monotonic() - start < 0.1       # remembered
+    assert helpers() == before                  # remembered, so that none was started anew
     trial.check('root ::= "other"')
 
 
