@@ -48,8 +48,12 @@ def sent(messages: Sequence[Mapping[str, Any]], refusal: str = "") -> list[dict[
 
 
 def _sent_part(part: Any, refusal: str) -> Any:
-    if not isinstance(part, Mapping) or part.get("type") not in ("image", "image_url"):
+    kind = part.get("type", "text") if isinstance(part, Mapping) else "text"
+    if kind == "text":
         return part
+    if kind not in ("image", "image_url"):
+        raise UserError(f"A message holds a part of the type {str(kind)[:40]!r}; it may hold text and pictures (image, "
+                        "image_url).")
     if refusal:
         raise UserError(refusal)
     data = part.get("data") if part["type"] == "image" else _data_of_address(part.get("image_url"))

@@ -318,6 +318,8 @@ class Session:
             self._unload()
             path, config = self._wanted
             header = read_header(path)          # if it is gone: tried again at the next request
+            if config.projector and not Path(config.projector).is_file():
+                config = replace(config, projector="")              # without it, text can still be talked about
             self._start(WorkerProcess(config.idle_minutes * 60), header, config)
         assert self._worker is not None
         return self._worker

@@ -31,6 +31,7 @@ def address(url):
 
 
 REFUSED = [
+    ({"type": "input_audio", "data": b"x"}, "a part of the type 'input_audio'; it may hold text and pictures"),
     (address("https://example.org/x-ray.png"), "address 'https://example.org/x-ray.png'; Galen fetches nothing"),
     (address("file:///etc/passwd"), "Galen fetches nothing"),
     ({"type": "image_url", "image_url": "http://127.0.0.1/a.png"}, "Galen fetches nothing"),
@@ -192,3 +193,17 @@ def test_a_model_whose_template_knows_no_pictures_says_so(session, seeing_base, 
     session.load(export_seeing(base, tmp_path), SMALL)
     with pytest.raises(UserError, match="template has no place for these pictures"):
         list(session.chat([say("What is this?", picture(1))], SHORT))
+
+
+def test_a_projector_that_is_gone_leaves_a_model_that_reads_text(session, seeing_gguf, tmp_path):
+    for path in seeing_gguf.parent.glob("*.gguf"):
+        shutil.copyfile(path, tmp_path / path.name)
+    session.load(tmp_path / seeing_gguf.name, SMALL)
+    session.unload()
+    for path in tmp_path.glob("*mmproj*"):
+        path.unlink()
+    stream = session.chat([{"role": "user", "content": "Hello"}], SHORT)
+    "".join(stream)
+    assert stream.end.generated_tokens
+    with pytest.raises(UserError, match="has no projector"):
+        session.chat([say("What is this?", picture(1))], SHORT)
