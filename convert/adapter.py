@@ -133,6 +133,10 @@ class Adapter:
         targets = self.config.get("target_parameters") or ()
         key = f"{module}.weight" if any(f".{module}.weight".endswith(f".{one}") for one in targets) else module
         rank = self._of_pattern("rank_pattern", key, self.config["r"])
+        if len(shapes[0]) > 2 and len(shapes[0]) == len(shapes[1]):
+            raise UserError(f"This adapter changes {module} with LoRA of a convolution (matrices of the shapes "
+                            f"{list(shapes[0])} and {list(shapes[1])}), which the export does not support; train again "
+                            "without it.")
         if any(len(shape) != 2 for shape in shapes):
             raise UserError(f"The adapter's matrices for {module} have the shapes {list(shapes[0])} and "
                             f"{list(shapes[1])}; it is damaged.")

@@ -4,10 +4,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convert.adapter import WEIGHTS
 from convert.licence import Licence
 from convert.modelfile import NAME as MODELFILE
 from models import runs
@@ -17,6 +19,8 @@ from models.library import DEMO_WORDS
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)")       # how the hub's cache names a folder
+OURS = "exported by Galen"          # in every card that write_card made
+PASSED, FAILED, STRUCTURE, UNCHECKED = "passed", "FAILED", "structure only", "not checked"      # what verdict() says
 LARGEST_CELL = 80                                           # characters
 LIMITS = """\
 This model is for study, and for preparing work that a qualified person checks. It is no medical device and no
@@ -46,8 +50,8 @@ class Facts:
 def write_card(facts: Facts, report: Mapping[str, Any]) -> str:
     """The text of README.md. report: report.json's content."""
     parts = [_front_matter(facts), f"# {facts.title}", _what_it_is(facts), "## Intended use and limits", LIMITS,
-             "## Files", _files(facts, report), "## Base model and licence", _base(facts), *_training(facts),
-             *_evaluation(facts), "## Use", _use(facts)]
+             "## Files", _files(facts, report), _checked(facts, report), "## Base model and licence", _base(facts),
+             *_training(facts), *_evaluation(facts), "## Use", _use(facts)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -81,24 +85,54 @@ def _what_it_is(facts: Facts) -> str:
     count = len(facts.adapters)
     made = ("no change to its weights", "a LoRA adapter merged into it",
             f"{count} LoRA adapters merged into it in order")[min(count, 2)]
-    text = f"A {family(facts.base)} model: the base below with {made}, exported and checked by Galen."
+    text = f"A {family(facts.base)} model: the base below with {made}, {OURS}."
     return text + (f"\n\n**{DEMO_WORDS}**" if facts.is_embedded else "")
 
 
 def _files(facts: Facts, report: Mapping[str, Any]) -> str:
-    told = {one["name"]: one for one in report.get("files", []) if isinstance(one, dict) and "name" in one}
+    told = _told(report)
     rows = [["file", "type", "MB", "check", "mean KL divergence, nats", "top-1 agreement"]]
     for name in facts.ggufs:
         one = told.get(name, {})
         figures = {check["name"]: check.get("figure") for check in one.get("checks", [])}
         size = f"{one['bytes'] / 1e6:,.1f}" if "bytes" in one else ""
-        verdict = {True: "passed", False: "FAILED", None: "not checked"}[one.get("is_ok")]
-        rows.append([f"`{name}`", str(one.get("type", "")), size, verdict,
+        rows.append([f"`{name}`", str(one.get("type", "")), size, verdict(one),
                      *(_number(figures.get(key)) for key in ("mean KL divergence", "top-1 agreement"))])
     text = _table(rows) if facts.ggufs else ""
     more = ", ".join(f"`{name}`" for name in facts.others)
-    told_in = "The comparison is with base + adapter in float32; all of it stands in `report.json`." if told else ""
-    return "\n\n".join(part for part in (text, f"Beside them: {more}." if more else "", told_in) if part)
+    return "\n\n".join(part for part in (text, f"Beside them: {more}." if more else "") if part)
+
+
+def verdict(one: Mapping[str, Any]) -> str:
+    """What the check said of a file, from its entry in report.json; {} for one that has none."""
+    said = [check for check in one.get("checks", ()) if check.get("is_ok") is not None]
+    if not said:
+        return UNCHECKED
+    return {"green": PASSED, "red": FAILED}.get(str(one.get("status")), STRUCTURE)
+
+
+def _checked(facts: Facts, report: Mapping[str, Any]) -> str:
+    """What was found of the files, those that failed and are no part of the hand-over too, one sentence a verdict."""
+    told = _told(report)
+    found: dict[str, list[str]] = {}
+    for name in [*facts.ggufs, *(name for name in facts.others if name.startswith("mmproj"))]:
+        found.setdefault(verdict(told.get(name, {})), []).append(name)
+    kept_back = [name for name, one in told.items() if verdict(one) == FAILED and name not in found.get(FAILED, [])]
+    merged = [name for name in facts.others if name.endswith(".safetensors")]
+    sentences = (
+        ("Compared with the model it was made from, in float32, and within every limit", found.get(PASSED)),
+        ("FAILED its check and published all the same; do not rely on it", found.get(FAILED)),
+        ("Checked for its structure only, not compared with the model it was made from", found.get(STRUCTURE)),
+        ("Not checked", [*found.get(UNCHECKED, []), *merged]),
+        ("Failed its check, and so no part of this hand-over", kept_back))
+    lines = [f"- {text}: {', '.join(f'`{name}`' for name in names)}." for text, names in sentences if names]
+    if told:
+        lines.append("- Every figure stands in `report.json` and, to be read, in `report.html`.")
+    return "\n".join(lines)
+
+
+def _told(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {one["name"]: one for one in report.get("files", []) if isinstance(one, dict) and "name" in one}
 
 
 def _base(facts: Facts) -> str:
@@ -160,6 +194,23 @@ def _recipe(settings: Mapping[str, Any]) -> list[list[str]]:
     left_out = ("data", "eval", "base", "threads")
     kept = {key: value for key, value in settings.items() if key not in left_out}
     return [["setting", "value"], *([f"`{key}`", _cell(value)] for key, value in kept.items())]
+
+
+def evaluation_of(adapters: Sequence[Path]) -> Path | None:
+    """The result of the newest evaluation of the last of these adapters as it is now; None if there was none."""
+    weights = adapters[-1] / WEIGHTS if adapters else None
+    if not weights or not weights.is_file():
+        return None
+    results = [path for pattern in (f"runs/*/{runs.RESULT}", f"runs/*/*/{runs.RESULT}")
+               for path in runs.home().glob(pattern) if path.stat().st_mtime >= weights.stat().st_mtime]
+    for path in sorted(results, key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(UserError):                           # of some other job, which is none of ours
+            settings = _json(path.with_name(runs.CONFIG))
+            named = settings.get("adapter")
+            if (isinstance(named, str) and "rows" in settings and isinstance(runs.read_json(path), list)
+                    and Path(named).resolve() == adapters[-1].resolve()):
+                return path
+    return None
 
 
 def _evaluation(facts: Facts) -> list[str]:

@@ -4,7 +4,7 @@ Every limit is fixed here, before anything is measured.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from convert import probes
+from convert.families.tensor import Tensor as PlannedTensor
 from convert.gguf import Plan
-from convert.loss import Loss, compare
-from convert.survey import GREEDY_TOKENS, Progress, Start, Survey, bos_ids, ids_or_none, stop_ids
+from convert.loss import MOST_RATIO, Loss, compare
+from convert.planned import Planned
+from convert.survey import GREEDY_TOKENS, Progress, Survey, bos_ids, ids_or_none, stop_ids
 from models.errors import UserError
 from models.header import Header, Tensor, read_header
 from runtime.config import LoadConfig
 from runtime.probe import Probe
+from runtime.quantize import blocks
 from runtime.reference import Reference
 from tasks.prompt import Tokenizer
 
@@ -32,11 +35,17 @@ KL, STOPS = "mean KL divergence", "answers that do not stop"
 OTHER_IDS, BOS = "prompts with other token ids", "prompts without exactly one BOS"
 OTHER_THAN_TRANSFORMERS = "plain prompts that differ from apply_chat_template"
 OPENS, MMPROJ = "opens", "mmproj"
+PLANNED = "keys, vocabulary and tensor table as planned"
+EXACT_STOPS = ("F32", "F16", "BF16", "Q8_0")    # no other wording is expected of these: they stop by themselves
+MISSED_OF = 4                                   # of so many answers a smaller type may miss the end of one
 ALL_ONES = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}     # exponent: NaN, infinity
+CUTS = "end ids that are no control tokens"
 MARKERS = "turn markers that are not one token"
 SPEED_PROMPT_TOKENS, SPEED_NEW_TOKENS = 256, 32
 TRIED_TOKENS = 64                       # whose logits are looked at where nothing is compared
 NO_REFERENCE = "the export was told not to compare with the reference"
+NOTHING = "no position could be compared: none has finite logits on both sides"
+RATIO_NOTE = ", or more"
 NO_TEMPLATE = "the base model has no chat template"
 GREEN, RED, GREY = "green", "red", "grey"
 
@@ -90,9 +99,9 @@ def published(final: Path, report: FileReport, is_forced: bool = False) -> Path:
     return final.with_suffix(".forced.gguf" if is_forced else ".failed.gguf")
 
 
-def check_files(files: Sequence[tuple[Path, str]], survey: Survey, reference: Reference, progress: Progress,
-                limits: Mapping[str, float] = KL_LIMITS, threads: int = 0) -> list[FileReport]:
-    """Check (path, type name) of each file, one after the other, against what the reference said.
+def check_files(files: Sequence[tuple[Path, str]], survey: Survey, reference: Reference, planned: Planned,
+                progress: Progress, limits: Mapping[str, float] = KL_LIMITS, threads: int = 0) -> list[FileReport]:
+    """Check (path, type name) of each file, one after the other, against the plan and what the reference said.
 
     progress may raise to stop. A file that can not be opened gets a report with that one failed check.
     """
@@ -104,6 +113,7 @@ def check_files(files: Sequence[tuple[Path, str]], survey: Survey, reference: Re
         reports.append(report)
         for model in _opened(report, config):
             progress(f"Checking the prompts of {kind}", 0, 1)
+            report.checks.append(planned_check(planned, path, kind))
             report.checks += template_checks(model, survey.tokenizer)
             report.checks += prompt_checks(model, survey)
             loss = compare(model, survey, reference,
@@ -111,20 +121,23 @@ def check_files(files: Sequence[tuple[Path, str]], survey: Survey, reference: Re
             report.checks += loss_checks(loss, limits[kind])
             report.compared = {"tokens": loss.positions, "heldout_tokens": survey.heldout_tokens}
             progress(f"Checking where {kind} stops", 0, 1)
-            report.checks += stop_checks(model, survey.starts)
+            report.checks += stop_checks(model, survey, kind in EXACT_STOPS)
         _measure(report, threads)
     return reports
 
 
-def check_structure(files: Sequence[tuple[Path, str]], tokenizer: Tokenizer, progress: Progress,
+def check_structure(files: Sequence[tuple[Path, str]], planned: Planned, progress: Progress,
                     threads: int = 0) -> list[FileReport]:
-    """The same without a reference: what the file alone can tell. tokenizer: the plan's Vocab; only its controls."""
+    """The same without a reference: what the file and its plan tell."""
+    tokenizer = planned.plan.vocab
+    assert tokenizer
     config, reports = LoadConfig(ctx_tokens=1024, threads=threads, exact=True), []
     for path, kind in files:
         report = FileReport(path=path, type_name=kind, bytes=path.stat().st_size)
         reports.append(report)
         for model in _opened(report, config):
             progress(f"Checking the structure of {kind}", 0, 1)
+            report.checks.append(planned_check(planned, path, kind))
             report.checks += template_checks(model, tokenizer)
             report.checks.append(_own_bos(model, tokenizer))
             ids = text_ids(model, TRIED_TOKENS)
@@ -135,8 +148,18 @@ def check_structure(files: Sequence[tuple[Path, str]], tokenizer: Tokenizer, pro
     return reports
 
 
-def check_projector(path: Path, plan: Plan) -> FileReport:
-    """What can be said of a vision tower's file (mmproj) without a picture: it holds its plan's tensors, finite."""
+def planned_check(planned: Planned, path: Path, kind: str) -> Check:
+    """Whether everything but the numbers in the tensors is as planned."""
+    note = planned.difference(path, kind)
+    return Check(name=PLANNED, figure=int(not note), limit=1, is_ok=not note,
+                 note=f"the first that differs: {note}" if note else "byte for byte")
+
+
+def check_projector(path: Path, plan: Plan, rows: Callable[[PlannedTensor, int, int], np.ndarray]) -> FileReport:
+    """What can be said of a vision tower's file (mmproj) without a picture: it holds its plan's tensors, as they are.
+
+    rows: MergedModel.rows; nothing in such a file is quantized.
+    """
     report = FileReport(path=path, type_name=MMPROJ, bytes=path.stat().st_size)
     try:
         header = read_header(path)
@@ -147,12 +170,17 @@ def check_projector(path: Path, plan: Plan) -> FileReport:
     found = {(tensor.name, tensor.shape[::-1], tensor.type_name) for tensor in header.tensors}
     other = sorted(name for name, _, _ in wanted ^ found)
     broken = [tensor.name for tensor in header.tensors if not _is_finite(path, tensor)]
+    there = {tensor.name: tensor for tensor in header.tensors}
+    changed = [tensor.name for tensor in plan.tensors if tensor.name in there and tensor.name not in other
+               and not _is_same(path, there[tensor.name], rows(tensor, 0, tensor.shape[0]))]
     report.mix = mix(header)
     report.checks += [
         Check(name="tensors that differ from the plan", figure=len(other), limit=0, is_ok=not other,
               note=", ".join(other[:3]) or f"{len(found)} tensors"),
         Check(name="tensors with a number that is not finite", figure=len(broken), limit=0, is_ok=not broken,
               note=", ".join(broken[:3])),
+        Check(name="tensors with other numbers than the model", figure=len(changed), limit=0, is_ok=not changed,
+              note=", ".join(changed[:3])),
         Check(name="pictures against the reference", note="there is no picture among held-out rows to compare on")]
     return report
 
@@ -166,12 +194,25 @@ def _is_finite(path: Path, tensor: Tensor) -> bool:
     return not bool(np.any(bits & exponent == exponent))
 
 
+def _is_same(path: Path, tensor: Tensor, values: np.ndarray) -> bool:
+    """Whether a tensor in a file is values, in the file's type."""
+    found = np.memmap(path, np.uint8, "r", tensor.offset, (tensor.bytes,))
+    wanted = blocks(np.ascontiguousarray(values, np.float32).reshape(-1, tensor.shape[0]), tensor.type_name)
+    return bool(np.array_equal(found, wanted.reshape(-1).view(np.uint8)))
+
+
 def _own_bos(model: Probe, tokenizer: Tokenizer) -> Check:
     """bos_check on the prompts as the file itself makes them."""
     if not tokenizer.template:
         return Check(name=BOS, note=NO_TEMPLATE)
-    prompts = [ids_or_none(messages, model) for messages in probes.built_in(tokenizer.controls)]
-    return bos_check(bos_ids(tokenizer), [ids for ids in prompts if ids is not None])
+    bos, prompts, counts = bos_ids(tokenizer), list[list[int] | None](), list[int]()
+    for messages in probes.built_in(tokenizer.controls):
+        ids = ids_or_none(messages, model)
+        if ids is not None:
+            bare = ids_or_none([{**message, "content": "x"} for message in messages], model)
+            prompts.append(ids)
+            counts.append((bare or []).count(bos[0]) if bos else 0)
+    return bos_check(bos, prompts, counts)
 
 
 def _opened(report: FileReport, config: LoadConfig) -> Iterator[Probe]:
@@ -219,16 +260,23 @@ def text_ids(model: Probe, count: int) -> list[int]:
 def template_checks(model: Probe, tokenizer: Tokenizer) -> list[Check]:
     """Template, turn markers and end-of-generation ids of the file; of tokenizer only the control strings."""
     missing = stop_ids(tokenizer) - model.eog_ids
-    ends = Check(name="end ids the file lacks", figure=len(missing), limit=0, is_ok=not missing,
-                 note=f"it has {', '.join(map(str, sorted(model.eog_ids)))}")
+    ends = [Check(name="end ids the file lacks", figure=len(missing), limit=0, is_ok=not missing,
+                  note=f"it has {', '.join(map(str, sorted(model.eog_ids)))}"), _cuts_check(model, tokenizer)]
     name, is_same = "template equals the base's", model.template == tokenizer.template
     if not tokenizer.template and is_same:
-        return [Check(name=name, note=NO_TEMPLATE), Check(name=MARKERS, note=NO_TEMPLATE), ends]
+        return [Check(name=name, note=NO_TEMPLATE), Check(name=MARKERS, note=NO_TEMPLATE), *ends]
     note = "" if is_same else "they differ" if tokenizer.template else "the file has one and the base has none"
     used = [control for control in sorted(tokenizer.controls) if control in tokenizer.template]
     split = [control for control in used if len(model.encode(control, control=True)) != 1]
     return [Check(name=name, figure=int(is_same), limit=1, is_ok=is_same, note=note),
-            Check(name=MARKERS, figure=len(split), limit=0, is_ok=not split, note=" ".join(split or used)), ends]
+            Check(name=MARKERS, figure=len(split), limit=0, is_ok=not split, note=" ".join(split or used)), *ends]
+
+
+def _cuts_check(model: Probe, tokenizer: Tokenizer) -> Check:
+    """Whether the file ends an answer at ids that are no control tokens: ordinary words."""
+    texts = [model.piece(k).decode("utf-8", "replace") for k in sorted(model.eog_ids)]      # "": a control token
+    wrong = [text for text in texts if text and text not in tokenizer.controls]
+    return Check(name=CUTS, figure=len(wrong), limit=0, is_ok=not wrong, note=" ".join(map(repr, wrong[:3])))
 
 
 def prompt_checks(model: Probe, survey: Survey) -> list[Check]:
@@ -236,28 +284,43 @@ def prompt_checks(model: Probe, survey: Survey) -> list[Check]:
     if not survey.tokenizer.template:
         wrong = sum(model.encode(text, control=False) != ids for text, ids in survey.texts)
         return [Check(name="texts with other token ids", figure=wrong, limit=0, is_ok=not wrong,
-                      note=f"{len(survey.texts)} texts"),
+                      note=f"{len(survey.texts)} texts{_left_out(survey)}"),
                 *(Check(name=name, note=NO_TEMPLATE) for name in (OTHER_IDS, OTHER_THAN_TRANSFORMERS, BOS))]
     got = [ids_or_none(prompt.messages, model) for prompt in survey.prompts]
     pairs = list(zip(survey.prompts, got, strict=True))
     differing = [prompt.messages[-1]["content"] for prompt, ids in pairs if ids != prompt.ids]
     plain = [ids == prompt.of_template == prompt.ids for prompt, ids in pairs if prompt.of_template is not None]
-    note = f"{len(pairs)} prompts, {survey.heldout_prompts} of them from held-out rows"
+    note = f"{len(pairs)} prompts, {survey.heldout_prompts} of them from held-out rows{_left_out(survey)}"
     if differing:
         note += f"; the first that differs: {differing[0][:80]!r}"
-    wanted = [ids for prompt, ids in pairs if prompt.ids is not None]
+    bos = bos_ids(survey.tokenizer)
+    wanted = [(ids, prompt.ids.count(bos[0]) if bos else 0) for prompt, ids in pairs if prompt.ids is not None]
     return [Check(name=OTHER_IDS, figure=len(differing), limit=0, is_ok=not differing, note=note),
             Check(name=OTHER_THAN_TRANSFORMERS, figure=plain.count(False), limit=0, is_ok=False not in plain,
                   note=f"{len(plain)} prompts without control strings"),
-            bos_check(bos_ids(survey.tokenizer), wanted)]
+            bos_check(bos, [ids for ids, _ in wanted], [count for _, count in wanted])]
 
 
-def bos_check(bos: list[int], prompts: Sequence[list[int] | None]) -> Check:
-    """Whether each prompt's ids hold the one BOS, in front. None: the file could not make them."""
+def _left_out(survey: Survey) -> str:
+    notes = [f"; {survey.spaced} left out where a text begins with a space, which llama.cpp and this base's tokenizer "
+             "read differently" if survey.spaced else "",
+             f"; {len(survey.refused)} held-out rows left out: the template refuses them" if survey.refused else ""]
+    return "".join(notes)
+
+
+def bos_check(bos: list[int], prompts: Sequence[list[int] | None], counts: Sequence[int]) -> Check:
+    """Whether each prompt's ids hold the one BOS, in front. None: the file could not make them.
+
+    counts: how many each has by the template, which for some models (Llama 2) writes one before every turn.
+    """
     if not bos:
         return Check(name=BOS, note="the model wants no BOS")
-    wrong = sum(ids is None or ids.count(bos[0]) != 1 or ids[0] != bos[0] for ids in prompts)
-    return Check(name=BOS, figure=wrong, limit=0, is_ok=not wrong and bool(prompts), note=f"{len(prompts)} prompts")
+    wrong = sum(ids is None or ids.count(bos[0]) != count or ids[:1] != bos or ids[1:2] == bos
+                for ids, count in zip(prompts, counts, strict=True))
+    more = sum(count > 1 for count in counts)
+    note = f"; in {more} the template itself writes another before a later turn" if more else ""
+    return Check(name=BOS, figure=wrong, limit=0, is_ok=not wrong and bool(prompts),
+                 note=f"{len(prompts)} prompts{note}")
 
 
 def finite_check(non_finite: int, positions: int) -> Check:
@@ -268,39 +331,50 @@ def finite_check(non_finite: int, positions: int) -> Check:
 
 def loss_checks(loss: Loss, kl_limit: float) -> list[Check]:
     """The figures as lines of the report; the mean KL divergence has the limit."""
+    kl, note = (loss.mean_kl, f"nats, over {loss.positions} tokens") if loss.positions else (None, NOTHING)
     checks = [finite_check(loss.non_finite, loss.positions + loss.non_finite),
-              Check(name=KL, figure=loss.mean_kl, limit=kl_limit,
-                    is_ok=loss.mean_kl <= kl_limit and loss.positions > 0, note=f"nats, over {loss.positions} tokens"),
-              Check(name="largest KL divergence", figure=loss.kl_max),
-              Check(name="largest logit difference", figure=loss.largest),
-              Check(name="top-1 agreement", figure=loss.agreement),
-              Check(name="perplexity ratio", figure=loss.perplexity_ratio, note="of the file to the reference")]
+              Check(name=KL, figure=kl, limit=kl_limit, is_ok=kl is not None and kl <= kl_limit, note=note)]
+    others = {"largest KL divergence": loss.kl_max, "largest logit difference": loss.largest,
+              "top-1 agreement": loss.agreement}
+    checks += [Check(name=name, figure=figure if loss.positions else None, note="" if loss.positions else NOTHING)
+               for name, figure in others.items()]
+    checks.append(Check(name="perplexity ratio", figure=loss.perplexity_ratio if loss.targets else None,
+                        note=(f"of the file to the reference{RATIO_NOTE if loss.perplexity_ratio >= MOST_RATIO else ''}"
+                              if loss.targets else NOTHING)))
     if loss.reference_non_finite:
         checks.append(Check(name="positions where the reference is not finite", figure=loss.reference_non_finite,
                             limit=0, is_ok=False, note="the model itself is broken, not the file"))
     return checks
 
 
-def stop_checks(model: Probe, starts: Sequence[Start]) -> list[Check]:
-    """Where the reference's greedy answer stops, the file's must: its own, or at the end of the reference's.
+def stop_checks(model: Probe, survey: Survey, is_exact: bool) -> list[Check]:
+    """Where the reference's greedy answer stops, the file's must. The rule, fixed before anything is measured:
 
-    The second way counts only because a quantized file may word its answer otherwise, and so end elsewhere or
-    later; how often it was needed is told, and the answers that the file ends by itself are a line of their own.
+    is_exact: each of the file's own answers stops, at one of the reference's ends. Else a file may word an answer
+    otherwise and so end elsewhere: it also counts if the file ends where the reference's own answer ends; one in
+    MISSED_OF may be missed, and a file that never stops by itself fails. An answer that is cut short, at an id at
+    which the reference ends nothing, never counts.
     """
+    starts, ends = survey.starts, stop_ids(survey.tokenizer)
     ended = [start for start in starts if start.reason == "stop"]
     if not ended:
         note = f"the reference stops nowhere within {GREEDY_TOKENS} tokens" if starts else NO_TEMPLATE
         return [Check(name=STOPS, note=note)]
-    itself = same = stopped = 0
+    itself = same = late = 0
     for start in ended:
         made, reason = model.generate(start.ids, 2 * GREEDY_TOKENS)
         is_same, is_alone = made[:len(start.answer)] == start.answer, reason == "stop"
-        same, itself = same + is_same, itself + is_alone
-        stopped += is_alone or (not is_same and model.generate(start.ids + start.answer, 1)[1] == "stop")
+        is_cut = (is_alone and not is_same and made == start.answer[:len(made)]
+                  and int(model.logits(start.ids + made)[-1].argmax()) not in ends)
+        same, itself = same + is_same, itself + (is_alone and not is_cut)
+        if not (is_exact or is_alone or is_same):
+            late += model.generate(start.ids + start.answer, 1)[1] == "stop"
+    missed = len(ended) - itself - late
+    allowed = 0 if is_exact else len(ended) // MISSED_OF
     note = f"the reference stops in {len(ended)} of {len(starts)}"
-    if stopped > itself:
-        note += (f"; in {stopped - itself} the file words its answer otherwise and goes on for {2 * GREEDY_TOKENS} "
-                 "tokens, but it ends where the reference's own answer ends")
-    return [Check(name=STOPS, figure=len(ended) - stopped, limit=0, is_ok=stopped == len(ended), note=note),
+    if late:
+        note += (f"; in {late} the file words its answer otherwise and goes on for {2 * GREEDY_TOKENS} tokens, but it "
+                 "ends where the reference's own answer ends")
+    return [Check(name=STOPS, figure=missed, limit=allowed, is_ok=missed <= allowed and itself > 0, note=note),
             Check(name="answers the file ends by itself", figure=itself,
                   note=f"of {len(ended)}; {same} are in the reference's very words")]

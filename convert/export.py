@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from convert import check, handover, imatrix, modelfile, safetensors
+from convert import check, handover, imatrix, modelfile, ollama, safetensors
 from convert.check import FileReport
 from convert.config import ADAPTER, SAFETENSORS, ExportConfig
 from convert.lora import LoraFile
 from convert.lora_check import check_lora
 from convert.model import MergedModel
+from convert.planned import Planned, long_row_tokens
 from convert.probes import Messages, read_heldout
 from convert.publish import Exported, deliver, publish, push_again
 from convert.quantize import check_room, sizes
@@ -47,6 +48,11 @@ class Task:
         """Where the file of that kind is made."""
         return self.folder / self.finals[kind].name
 
+    @property
+    def matrix(self) -> Path:
+        """Where the importance matrix goes."""
+        return self.source.out / f"imatrix-{self.source.stem}.gguf"
+
     def written(self, text: str) -> Callable[[int, int], None]:
         """Progress of one file's writing."""
         return lambda done, of: self.progress(text, done, of)
@@ -58,12 +64,12 @@ def export(config: ExportConfig, job: Job, limits: Mapping[str, float] = check.K
     Raises UserError for anything a person can fix, and when a file fails its check: it then keeps the name
     NAME-TYPE.failed.gguf. Returns early, leaving nothing, once the job is asked to stop.
     """
-    progress = _progress(job)
+    progress, place, published = _progress(job), Path(config.source), False
     try:
         if push_again(config, job, progress):
             return
         source = resolve(config, job.folder)
-        finals = _finals(config, source)
+        finals, place = _finals(config, source), source.out
         with scratch(source.out) as folder:
             progress("Reading the model", 0, 1)
             task = _prepare(config, source, finals, folder, progress)
@@ -72,12 +78,14 @@ def export(config: ExportConfig, job: Job, limits: Mapping[str, float] = check.K
             exported = _make(task, limits)
             progress("Publishing", 0, 1)
             done = publish(exported, job, progress)
+        published = True
         deliver(exported, done, job, progress)
     except Stopped:
-        job.event("note", text="Stopped; nothing was left behind.")
+        job.event("note", text=f"Stopped before everything was sent; the files are in {place}." if published
+                  else "Stopped; nothing was left behind.")
     except OSError as error:
         if runs.is_disk_full(error):
-            raise UserError(f"The disk is full: the export could not be finished in {source.out}. "
+            raise UserError(f"The disk is full: the export could not be finished in {place}. "
                             "Free some space and try again.") from error
         raise
 
@@ -94,9 +102,11 @@ def _finals(config: ExportConfig, source: Source) -> dict[str, Path]:
     """Where everything asked for goes. Raises UserError if something is there already, or a name is not possible."""
     if config.ollama:
         modelfile.check_name(config.ollama)
+        ollama.check_host()
     handover.check_free(source.out, source.base)
     handover.check_told(source.title, source.base, source.adapters)
     check_place(source.out)
+    handover.check_same(source.out, source.made_from())
     finals = {name: source.out / f"{source.stem}-{name}.gguf" for name in config.gguf_types}
     if ADAPTER in config.types:
         finals[ADAPTER] = source.out / f"{source.stem}-{ADAPTER}.gguf"
@@ -104,14 +114,21 @@ def _finals(config: ExportConfig, source: Source) -> dict[str, Path]:
         finals[SAFETENSORS] = source.out / f"{source.stem}-{SAFETENSORS}"
     if config.ollama and not config.gguf_types:
         raise UserError("Ollama needs a GGUF; name a type such as Q4_K_M beside what was asked for.")
-    for path in finals.values():
-        if path.exists():
-            raise UserError(f"{path} exists already; delete or rename it, or give the export another name or folder.")
+    _refuse_existing(finals)
     return finals
+
+
+def _refuse_existing(finals: Mapping[str, Path]) -> None:
+    for final in finals.values():               # what failed an earlier check may be made again, and is replaced
+        for path in (final, final.with_suffix(".forced.gguf")):
+            if path.exists():
+                raise UserError(f"{path} exists already; delete or rename it, or give the export another name or "
+                                "folder.")
 
 
 def _prepare(config: ExportConfig, source: Source, finals: dict[str, Path], folder: Path, progress: Progress) -> Task:
     """Everything that can be refused is refused here, before any work."""
+    _refuse_existing(finals)                    # once more, now that no other export can put anything there
     model = MergedModel(source.base, source.adapters, source.title)
     lora = unmerged = None
     if ADAPTER in finals:
@@ -124,6 +141,10 @@ def _prepare(config: ExportConfig, source: Source, finals: dict[str, Path], fold
         finals[check.MMPROJ] = source.out / f"mmproj-{source.stem}-{model.projector_plan.type_name}.gguf"
     task = Task(config=config, source=source, finals=finals, folder=folder, model=model, lora=lora, unmerged=unmerged,
                 heldout=read_heldout(source.heldout) if source.heldout else [], progress=progress)
+    if check.MMPROJ in finals:
+        handover.check_replaceable(finals[check.MMPROJ])
+    if any(_is_weighed(task, name) for name in config.gguf_types):
+        handover.check_replaceable(task.matrix, source.made_from()["heldout"])
     _check_room(task)
     return task
 
@@ -136,7 +157,9 @@ def _check_room(task: Task) -> None:
               task.unmerged.plan if task.unmerged and task.config.compare else None]
     for plan in filter(None, others):
         needed += sizes(plan, [plan.type_name], task.folder)[plan.type_name]
-    check_room(task.folder, needed + (task.lora.bytes if task.lora else 0))
+    if SAFETENSORS in task.finals:
+        needed += safetensors.total_bytes(model, task.source.base)
+    check_room(task.source.out, needed + (task.lora.bytes if task.lora else 0))
 
 
 def _is_weighed(task: Task, name: str) -> bool:
@@ -154,6 +177,9 @@ def _notes(task: Task) -> list[str]:
                      f"{', '.join(vocab.left_out[:3])}.")
     if not vocab.template:
         notes.append("The base model has no chat template, so the file can not be used to chat.")
+    if (task.config.importance and not task.config.compare and task.heldout
+            and any(map(imatrix.uses_importance, task.config.gguf_types))):
+        notes.append("No importance matrix is made: it comes from the reference, which was not to be loaded.")
     return notes
 
 
@@ -165,25 +191,26 @@ def _make(task: Task, limits: Mapping[str, float]) -> Exported:
         reference = Reference(task.source.base, task.source.adapters, task.config.threads,
                               progress=task.written("The reference reads the layers"))
         survey = Survey.take(reference, task.heldout, task.progress,
-                             wants_sums=any(_is_weighed(task, name) for name in types))
+                             wants_sums=any(_is_weighed(task, name) for name in types),
+                             long_row_tokens=long_row_tokens(task.model.plan))
         reference.release_layers()
     matrix = _write(task, survey)
+    files, planned = [(task.part(name), name) for name in types], Planned(plan=task.model.plan, weighed=set(matrix))
     if survey and reference:
-        reports = check.check_files([(task.part(name), name) for name in types], survey, reference, task.progress,
-                                    limits, task.config.threads)
+        reports = check.check_files(files, survey, reference, planned, task.progress, limits, task.config.threads)
     else:
-        assert task.model.plan.vocab
-        reports = check.check_structure([(task.part(name), name) for name in types], task.model.plan.vocab,
-                                        task.progress, task.config.threads)
+        reports = check.check_structure(files, planned, task.progress, task.config.threads)
     for report in reports:
         report.has_importance = report.type_name in matrix
     if check.MMPROJ in task.finals:
         assert task.model.projector_plan
-        reports.append(check.check_projector(task.part(check.MMPROJ), task.model.projector_plan))
+        reports.append(check.check_projector(task.part(check.MMPROJ), task.model.projector_plan,
+                                             task.model.rows))
     if task.lora:
         reports.append(_check_adapter(task, survey, reference))
     return Exported(config=task.config, source=task.source, finals=task.finals, folder=task.folder, reports=reports,
-                    survey=survey, vocab=task.model.plan.vocab, heldout=task.heldout, has_matrix=bool(matrix))
+                    survey=survey, vocab=task.model.plan.vocab, has_matrix=bool(matrix),
+                    heldout=[row for row in task.heldout if not survey or row not in survey.refused])
 
 
 def _write(task: Task, survey: Survey | None) -> dict[str, dict[str, np.ndarray]]:
@@ -194,7 +221,7 @@ def _write(task: Task, survey: Survey | None) -> dict[str, dict[str, np.ndarray]
     write_all(model, {name: task.part(name) for name in types}, matrix, threads,
               task.written("Merging, quantizing and writing"))
     if matrix and survey and survey.sums:
-        imatrix.write_imatrix(task.folder / f"imatrix-{task.source.stem}.gguf", survey.sums, model,
+        imatrix.write_imatrix(task.folder / task.matrix.name, survey.sums, model,
                               "held-out rows of the run")
     if check.MMPROJ in task.finals:
         assert model.projector_plan

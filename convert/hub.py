@@ -16,7 +16,7 @@ from typing import Any
 
 from convert.handover import handed_over
 from models.errors import UserError
-from models.header import read_header
+from models.header import read_metadata
 from runtime import child
 from tasks.phi import Hit, find
 
@@ -60,7 +60,8 @@ def upload(folder: Path, repo: str, progress: Progress, *, is_public: bool = Fal
 
     The repository is private unless is_public. progress(text, done, of) may raise to stop; nothing is committed then.
     Raises UserError if the texts hold what looks like personal data (unless allowed), the token is missing, wrong or
-    not enough, the repository is public and should not be, or the hub can not be reached.
+    not enough, a repository that exists is public and should not be or the other way round, or the hub can not be
+    reached.
     """
     found = identifiers(folder, handed_over(folder), known)
     if found and not allow_identifiers:
@@ -74,7 +75,7 @@ def upload(folder: Path, repo: str, progress: Progress, *, is_public: bool = Fal
 def _texts(path: Path) -> list[tuple[str, str]]:
     """(key, text) of what a file holds for people to read; key "" for a plain text file."""
     if path.suffix == ".gguf":
-        metadata = read_header(path).metadata
+        metadata = read_metadata(path)
         return [(key, text) for key, value in metadata.items() if not key.startswith("tokenizer.ggml.")
                 for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
     if path.suffix not in TEXTS or path.name in VOCABULARY or path.stat().st_size > LARGEST_TEXT:
@@ -134,8 +135,12 @@ def _upload(folder: Path, name: str, is_public: bool) -> None:
                             "https://huggingface.co/settings/tokens, and set HF_TOKEN to it or run `hf auth login`.")
         _say("Making the repository", 0, 1)
         repo = api.create_repo(name, private=not is_public, exist_ok=True).repo_id
-        if not is_public and not api.repo_info(repo).private:
+        is_private = api.repo_info(repo).private
+        if not is_public and not is_private:
             raise UserError(f"{repo} exists already and is public; choose another repository, or export with public.")
+        if is_public and is_private:
+            raise UserError(f"{repo} exists already and is private; make it public on the hub's own page, choose "
+                            "another repository, or export without public.")
         names = handed_over(folder)
         additions = [CommitOperationAdd(path_in_repo=one, path_or_fileobj=folder / one) for one in names]
         for k, addition in enumerate(additions):

@@ -40,7 +40,7 @@ def check_lora(adapter: Path, base: Path, base_type: str, survey: Survey, refere
         report.checks += check.loss_checks(loss, check.KL_LIMITS[base_type])
         report.compared = {"tokens": loss.positions, "heldout_tokens": survey.heldout_tokens}
         progress("Checking where the adapter stops", 0, 1)
-        report.checks += check.stop_checks(model, survey.starts)
+        report.checks += check.stop_checks(model, survey, base_type in check.EXACT_STOPS)
     report.mix = check.mix(read_header(adapter))
     report.figures = _speeds(base, adapter, threads)
     return report

@@ -10,6 +10,7 @@ from convert.survey import Survey
 from runtime.reference import Reference
 
 NUMBERS_AT_ONCE = 1 << 22               # of logits in float64
+MOST_RATIO = 1e6                        # of perplexities; a file that is worse than that is broken in any case
 
 
 class Readable(Protocol):
@@ -63,7 +64,7 @@ class Loss:
 
     @property
     def mean_kl(self) -> float:
-        """Nats a token; never below 0, as rounding can bring the sum of equals."""
+        """Nats a token; never below 0, as rounding can bring the sum of equals. It says nothing without positions."""
         return max(0.0, self.kl_sum / max(1, self.positions))
 
     @property
@@ -73,8 +74,9 @@ class Loss:
 
     @property
     def perplexity_ratio(self) -> float:
-        """Of the file to the reference; above 1 the file is the worse one."""
-        return math.exp((self.nll - self.reference_nll) / max(1, self.targets))
+        """Of the file to the reference, at most MOST_RATIO; above 1 the file is the worse one."""
+        apart = (self.nll - self.reference_nll) / max(1, self.targets)
+        return MOST_RATIO if apart > math.log(MOST_RATIO) else math.exp(apart)
 
 
 def compare(model: Readable, survey: Survey, reference: Reference, step: Callable[[int, int], None]) -> Loss:

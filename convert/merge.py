@@ -236,6 +236,10 @@ class MergedWeights:
                 raise _other_base(f"{module}.weight", (f"more than {shape[2]}", shape[1]), stored.shape)
             stored.steps.append(TokensStep(adapter.weights, tokens))
         changed = {HEAD, EMBED} & adapter.low_rank.keys()
+        if self.is_tied and HEAD in changed and adapter.tokens:     # peft merges the one into the other's copy
+            raise UserError(f"The adapter {adapter.folder.name} uses trainable_token_indices together with LoRA on "
+                            f"{HEAD}, which this base uses both as embedding and as head; the export does not support "
+                            "the two together. Train again with one of them.")
         if self.is_tied and changed and not adapter.ties_weights:
             self.notes.append(f"The adapter {adapter.folder.name} changes {min(changed)}, which this base uses both as "
                               "embedding and as head. As peft's own merge does, the change is made in both, although "
@@ -253,6 +257,9 @@ class MergedWeights:
         else:
             stored.steps.append(PlainStep(delta))
         if pair.bias:
+            if f"{module}.bias" not in self._stored:
+                raise UserError(f"This adapter uses lora_bias on {module}, which has no bias in this base, so there is "
+                                "no place for it; the export does not support that. Train again without lora_bias.")
             self._checked(adapter, f"{module}.bias", adapter.weights.entries[pair.bias].shape).steps.append(
                 BiasStep(adapter.weights, pair))
 

@@ -10,12 +10,14 @@ import gguf
 import numpy as np
 import yaml
 
+from convert.families.settings import LARGEST
 from convert.families.tensor import Tensor
 from models import runs
 from models.errors import UserError
 
 ARCHITECTURE = "general.architecture"
 WHOLE = ("sampling_top_k", "sampling_penalty_last_n", "sampling_mirostat")      # INT32 in the file
+LARGEST_WHOLE = 2**31 - 1
 LISTS = ("tags", "languages")
 TABLES = ("base_models", "datasets")
 
@@ -58,7 +60,8 @@ def _clean(name: str, value: Any) -> Any:
     if value is None:
         return None
     if name.startswith("sampling_") and name != "sampling_sequence":
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        most = LARGEST_WHOLE if name in WHOLE else LARGEST
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= most:
             return None
         return int(value) if name in WHOLE else float(value)
     if name in TABLES:

@@ -13,7 +13,7 @@ from convert.families.tensor import Family, Tensor
 from convert.gguf import Plan
 from convert.merge import MergedWeights
 from convert.metadata import general
-from convert.vocab import read_vocab
+from convert.vocab import Vocab, read_vocab
 from convert.weights import Weights, open_weights
 from models import base as base_folder
 from models.errors import UserError
@@ -48,10 +48,14 @@ class MergedModel:
         tensors = self._family.tensors(config, frozenset(self._merged.names()))
         projector = self._family.projector(config, base)
         self._check_tensors(base, [*tensors, *(projector.tensors if projector else ())])
+        self._trimmed = {t.source: t.shape for t in tensors
+                         if t.is_trimmed and t.shape != self._merged.shape(t.source)}
         rows = next(t.shape[0] for t in tensors if t.name == "token_embd.weight")
+        vocab = read_vocab(base, rows, self._family.vocabularies)
+        self._check_resized(base, rows, vocab)
         self.plan = Plan(architecture=self._family.architecture,
                          metadata={**general(base, title, tensors), **self._family.metadata(config)},
-                         vocab=read_vocab(base, rows, self._family.vocabularies), tensors=tensors,
+                         vocab=vocab, tensors=tensors,
                          type_name=self._type_name(tensors))
         self.projector_plan: Plan | None = None if projector is None else Plan(
             architecture="clip", metadata={**general(base, title, projector.tensors, "mmproj"), **projector.metadata},
@@ -82,8 +86,9 @@ class MergedModel:
         return [self._merged.file_name(name) for name in self._merged.names() if not name.endswith(COMPUTED)]
 
     def source_shape(self, name: str) -> tuple[int, ...]:
-        """Rows first."""
-        return self._merged.shape(self._family.canonical(name))
+        """Rows first; without those beyond the vocabulary, which transformers would not load."""
+        own = self._family.canonical(name)
+        return self._trimmed.get(own) or self._merged.shape(own)
 
     def source_dtype(self, name: str) -> str:
         """The type that the base has it in, such as "BF16"; that of the embedding for a head that an adapter adds."""
@@ -120,6 +125,14 @@ class MergedModel:
                 what = "the embeddings were resized, or the" if t.source.startswith((EMBED, HEAD)) else "the"
                 raise UserError(f"The tensor {merged.file_name(t.source)} in {base} has the shape {list(shape)}, and "
                                 f"config.json makes it {list(wanted)}; {what} two do not belong together.")
+
+    def _check_resized(self, base: Path, rows: int, vocab: Vocab) -> None:
+        """Raise UserError if tokens stand where rows would be left out: they were added, and may have been trained."""
+        if self._trimmed and vocab.left_out:
+            longest = max(self._merged.shape(name)[0] for name in self._trimmed)
+            raise UserError(f"The embeddings were resized: config.json in {base} says {rows:,} rows (vocab_size), the "
+                            f"embedding has {longest:,}, and the tokenizer has tokens there, such as "
+                            f"{vocab.left_out[0]!r}. Export a model without added tokens, or correct vocab_size.")
 
 
 def _refuse_quantized(base: Path, config: Mapping[str, Any]) -> None:

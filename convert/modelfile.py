@@ -18,6 +18,8 @@ OLLAMA_NAME = re.compile(r"(?a)([^\W_][\w.-]*(:\d+)?/)?(\w[\w-]*/)?\w[\w.-]*(:\w
 SAMPLING = {"temperature": ("temperature", float), "top_k": ("top_k", int), "top_p": ("top_p", float),
             "min_p": ("min_p", float), "repetition_penalty": ("repeat_penalty", float)}
 QUOTES = '"""'
+NO_SYSTEM = ("The rows' system message is not in here, since it holds three quotation marks in a row; give it with the "
+             "question.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,9 @@ def make(base: Path, tokenizer: Tokenizer, model: str, *, projector: str = "", s
     if QUOTES in licence:
         licence = ""
         notes.append("The licence lies beside this file; its text does not fit in here.")
+    if QUOTES in system:
+        system = ""
+        notes.append(NO_SYSTEM)
     if any(not (c.isprintable() or c in "\n\r\t") for c in system):
         notes.append("Ollama drops unprintable characters of the system message below.")
     return Modelfile(model=model, projector=projector, template=form.go(), system=system, licence=licence,

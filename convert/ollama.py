@@ -4,6 +4,7 @@ Only the address that Ollama's own OLLAMA_HOST names (else this machine) is talk
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,12 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import ollama
 
 from convert import modelfile
 from convert.modelfile import Modelfile
 from models.errors import UserError
 from tasks.prompt import Message
+
+HOST = "OLLAMA_HOST"
+given = os.environ.pop(HOST, None)              # the library makes a client when it is imported, and fails with a
+try:                                            # bad address: so would every export, to Ollama or not
+    import ollama
+finally:
+    if given is not None:
+        os.environ[HOST] = given
 
 Progress = Callable[[str, int, int], None]      # (text, done, of); may raise to stop
 CHUNK_BYTES = 1 << 20
@@ -69,7 +77,18 @@ class Comparison:
 
 
 class Client(ollama.Client):
-    """Ollama's client, which also says how much of a file is sent."""
+    """Ollama's client, which also says how much of a file is sent.
+
+    Raises UserError where OLLAMA_HOST is no address.
+    """
+
+    def __init__(self) -> None:
+        try:
+            super().__init__(timeout=httpx.Timeout(None, connect=10))
+        except (ValueError, httpx.InvalidURL) as error:
+            raise _no_address(str(error)) from error
+        if self._client.base_url.scheme not in ("http", "https"):
+            raise _no_address("it begins with neither http:// nor https://")
 
     def version(self) -> str:
         """The version of the running server."""
@@ -92,6 +111,11 @@ class Client(ollama.Client):
                           headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"})
 
 
+def check_host() -> None:
+    """Raise UserError where OLLAMA_HOST is no address; whether anything answers there is not asked."""
+    Client().close()
+
+
 def create(name: str, folder: Path, described: Modelfile, progress: Progress,
            digests: Mapping[str, str] | None = None) -> None:
     """Make the files in folder that described names into Ollama's model called name.
@@ -100,7 +124,7 @@ def create(name: str, folder: Path, described: Modelfile, progress: Progress,
     it, and how to create the model later), is too old, or refuses; the folder is left as it is.
     """
     modelfile.check_name(name)
-    with _said(name, folder), Client(timeout=httpx.Timeout(None, connect=10)) as client:
+    with _said(name, folder), Client() as client:
         _check_version(client.version())
         files = {}
         for file in filter(None, (described.model, described.projector)):
@@ -123,7 +147,7 @@ def compare(name: str, messages: Sequence[Message], ours: Callable[[Sequence[Mes
 
     Raises UserError as create does.
     """
-    with _said(name, None), Client(timeout=httpx.Timeout(None, connect=10)) as client:
+    with _said(name, None), Client() as client:
         client.generate(model=name, keep_alive=0)       # unloads it: with nothing cached, the whole prompt is counted
         got = client.chat(model=name, messages=list(messages), options={**GREEDY, "num_predict": max_tokens})
     theirs = Answer(text=got.message.content or "", prompt_tokens=got.prompt_eval_count, reason=got.done_reason or "")
@@ -166,11 +190,13 @@ def _said(name: str, folder: Path | None) -> Iterator[None]:
     except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise UserError("Ollama does not run here: start it (open the app, or run `ollama serve`) and try again."
                         + later) from error
-    except httpx.InvalidURL as error:
-        raise UserError(f"OLLAMA_HOST is no address ({error}); correct or remove it.") from error
     except httpx.TransportError as error:
         raise UserError(f"The connection to Ollama broke off ({_line(str(error)) or type(error).__name__}).{later}"
                         ) from error
+
+
+def _no_address(why: str) -> UserError:
+    return UserError(f"{HOST} is no address ({_line(why)}); correct or remove it.")
 
 
 def _line(text: str) -> str:

@@ -7,7 +7,7 @@ from html import escape
 
 WIDTH, HEIGHT = 480, 420                # narrow: on a telephone its letters are still nine pixels high
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 30, 44
-FLOOR = 1e-6                            # a loss below it is drawn there; both axes are logarithmic
+FLOOR = 1e-8                            # a loss below it is drawn there; both axes are logarithmic
 LETTER, LINE = 7.4, 14                  # about as wide and high as a label's letters
 DOT = 5
 
@@ -26,7 +26,8 @@ class Point:
     def title(self) -> str:
         """What a pointer that rests on it reads."""
         matrix = ", with importance matrix" if self.is_filled else ""
-        return f"{self.label}: {self.size_mb:,.1f} MB, loss {self.loss:.2g} (limit {self.limit:g}){matrix}"
+        size = f"{self.size_mb:,.1f} MB" if self.size_mb >= 1 else f"{1000 * self.size_mb:,.1f} kB"
+        return f"{self.label}: {size}, loss {self.loss:.2g} (limit {self.limit:g}){matrix}"
 
 
 Box = tuple[float, float, float, float]         # left, top, right, bottom

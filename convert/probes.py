@@ -100,10 +100,17 @@ def read_heldout(path: Path) -> list[Messages]:
             continue
         try:
             row: Any = json.loads(line)
-            rows.append([{"role": str(m["role"]), "content": str(m["content"])} for m in row["messages"]])
+            rows.append([{"role": _text(m, "role"), "content": _text(m, "content")} for m in row["messages"]])
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path}, line {number}: this is no held-out row ({error}).") from None
     return [row for row in rows if len(row) > 1 and row[-1]["role"] == "assistant"]
+
+
+def _text(message: Any, key: str) -> str:
+    value = message[key]
+    if not isinstance(value, str):
+        raise ValueError(f"its {key!r} is {json.dumps(value)[:60]}, no text")
+    return value
 
 
 def _messages(system: str, turns: tuple[str, ...]) -> Messages:

@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from convert import check, handover, hub, modelfile, ollama, probes
 from convert import report as report_page
+from convert.card import FAILED, PASSED, STRUCTURE, UNCHECKED, evaluation_of, verdict
 from convert.check import FileReport
 from convert.config import SAFETENSORS, ExportConfig
 from convert.handover import HandedOver, HandOver
@@ -19,9 +19,8 @@ from convert.source import Source
 from convert.survey import Progress, Survey
 from convert.vocab import Vocab
 from models import runs
-from models.base import family, fingerprint
 from models.errors import UserError
-from models.header import read_header
+from models.header import read_metadata
 from models.job import Job
 from runtime import llama
 from runtime.config import LoadConfig
@@ -30,6 +29,10 @@ from runtime.probe import Probe
 from tasks.prompt import prompt_ids
 
 ANSWER_CTX_TOKENS = 4096
+STAGE = "stage"                 # in the scratch folder: the output folder as it will be
+SMALL_BYTES = 1 << 22
+PUSHED = ("source", "push", "public", "allow_identifiers", "threads")      # what pushing an earlier export goes by
+WORDS = {PASSED: "checked", FAILED: "FAILED its check", STRUCTURE: "structure checked", UNCHECKED: "not checked"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,75 +66,92 @@ class Exported:
 def publish(exported: Exported, job: Job, progress: Progress) -> HandedOver:
     """Give each file its name, .failed.gguf where it is red, with the report and the hand-over beside them.
 
-    All of it or nothing: whatever goes wrong meanwhile, the folder is left as it was.
+    All of it is made ready in the scratch folder and moved at the end: whatever goes wrong, and whenever the process is
+    killed before that, the folder is as it was; an error while files are moved is undone.
     """
-    with _all_or_nothing(exported):
-        named, texts = [], []
-        for report in exported.reports:
-            final = exported.final(report)
-            os.replace(report.path, final)
-            named.append(report.to_json(final.name, exported.config.force))
-            texts.append(f"{final.name}: {report.bytes / 1e6:,.1f} MB, {_words(report)}.")
-        if exported.has_matrix:
-            os.replace(exported.folder / exported.matrix.name, exported.matrix)
-        if SAFETENSORS in exported.finals:
-            merged = exported.finals[SAFETENSORS]
-            os.replace(exported.folder / merged.name, merged)
-            texts.append(f"{merged.name}: the merged weights.")
-        if named:
-            report_page.write(exported.source.out, _about(exported), named)
-        done = _hand_over(exported, progress)
-        names = [one["name"] for one in named]
-        runs.write_json(job.folder / runs.RESULT, {"folder": str(exported.source.out), "files": names})
+    out, stage, about = exported.source.out, exported.folder / STAGE, _about(exported)
+    stage.mkdir()
+    _link_earlier(out, stage)
+    before = _states(stage)
+    named, texts = [], []
+    for report in exported.reports:
+        name = exported.final(report).name
+        os.replace(report.path, stage / name)
+        matrix = exported.matrix.name if report.has_importance else None
+        named.append({**report.to_json(name, exported.config.force),
+                      "made_from": {**about["made_from"], "importance": matrix}})
+        texts.append(f"{name}: {report.bytes / 1e6:,.1f} MB, {WORDS[verdict(named[-1])]}.")
+    whole = [exported.matrix.name] if exported.has_matrix else []
+    if SAFETENSORS in exported.finals:
+        whole.append(exported.finals[SAFETENSORS].name)
+        texts.append(f"{whole[-1]}: the merged weights.")
+    for name in whole:
+        os.replace(exported.folder / name, stage / name)
+    report_page.write(stage, about, named)
+    done = _hand_over(exported, stage, progress)
+    # the weights come last: a name that stands there is told of in report and checksums
+    after = _states(stage)
+    new = sorted((name for name, state in after.items() if before.get(name) != state),
+                 key=lambda name: (name.endswith(".gguf") or name in whole, name))
+    _move(stage, out, new)
+    for name in before.keys() - after.keys():
+        (out / name).unlink(missing_ok=True)    # a Modelfile that would now be wrong
+    runs.write_json(job.folder / runs.RESULT, {"folder": str(out), "files": [one["name"] for one in named]})
     for text in [*texts, done.note if exported.config.gguf_types else ""]:
         if text:
             job.event("note", text=text)
     return done
 
 
-@contextmanager
-def _all_or_nothing(exported: Exported) -> Iterator[None]:
-    """Take back whatever is new in the folder, and restore the small files that were there, if the block fails."""
-    out = exported.source.out
-    big = [*(exported.final(one) for one in exported.reports), exported.matrix,
-           *(path for kind, path in exported.finals.items() if kind == SAFETENSORS)]
-    small = {out / name: b"" for name in (runs.REPORT, report_page.PAGE, handover.CARD, handover.SUMS, modelfile.NAME,
-                                          *(path.name for path in read_licence(exported.source.base).files))}
-    before = {path: path.read_bytes() for path in small if path.is_file()}
-    old_matrix = exported.matrix.read_bytes() if exported.matrix.is_file() else None
+def _link_earlier(out: Path, stage: Path) -> None:
+    """Put what earlier exports left in out into stage, where report and checksums are written: names, no copies."""
+    for name in handover.earlier(out):
+        (stage / name).parent.mkdir(exist_ok=True)
+        try:
+            os.link(out / name, stage / name)
+        except OSError:                         # a disk that knows no links
+            if (out / name).stat().st_size > SMALL_BYTES:
+                (stage / name).touch()          # it is asked whether it is there, no more
+            else:
+                shutil.copyfile(out / name, stage / name)
+
+
+def _states(stage: Path) -> dict[str, tuple[int, int]]:
+    """{name: what differs once it is another file}."""
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in stage.iterdir()}
+
+
+def _move(stage: Path, out: Path, names: Sequence[str]) -> None:
+    """Move what stage calls names into out, over what is there; all of them, or none after an error."""
+    aside, moved = stage.with_name("aside"), list[str]()
+    aside.mkdir()
     try:
-        yield
+        for name in names:
+            if (out / name).is_file():
+                shutil.copyfile(out / name, aside / name)
+            os.replace(stage / name, out / name)
+            moved.append(name)
     except BaseException:
-        for path in big:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        for path in small:
-            path.unlink(missing_ok=True)
-        for path, data in before.items():
-            path.write_bytes(data)
-        if old_matrix is not None:
-            exported.matrix.write_bytes(old_matrix)
+        for name in moved:
+            path = out / name
+            if (aside / name).exists():
+                os.replace(aside / name, path)
+            else:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         raise
-
-
-def _words(report: FileReport) -> str:
-    return {check.GREEN: "checked", check.RED: "FAILED its check", check.GREY: "structure checked"}[report.status]
 
 
 def _about(exported: Exported) -> dict[str, Any]:
     """What the report says of the export as a whole; no paths, since it is made to be handed on."""
     source, survey, here = exported.source, exported.survey, machine()
-    return {"title": source.title,
-            "base": {"name": source.base.name, "fingerprint": fingerprint(source.base), "family": family(source.base)},
-            "adapters": [_adapter_name(path) for path in source.adapters],
+    made_from = source.made_from()
+    return {"title": source.title, "base": made_from["base"],
+            "adapters": [one["name"] for one in made_from["adapters"]], "made_from": made_from,
             "heldout": f"{len(exported.heldout)} rows" if exported.heldout else None,
             "reference": survey.to_json() if survey else None,
             "importance": survey.importance_json() if survey else f"none: {check.NO_REFERENCE}",
             "machine": {"cores": here.cores, "memory_gb": round(here.total_mb / 1000, 1)},
             "llama_cpp_python": llama.version()}
-
-
-def _adapter_name(path: Path) -> str:
-    return path.parent.name if path.name == runs.ADAPTER else path.name
 
 
 def deliver(exported: Exported, done: HandedOver, job: Job, progress: Progress) -> None:
@@ -147,7 +167,7 @@ def deliver(exported: Exported, done: HandedOver, job: Job, progress: Progress) 
         _to_hub(exported.config, exported.source.out, known, job, progress)
 
 
-def _hand_over(exported: Exported, progress: Progress) -> HandedOver:
+def _hand_over(exported: Exported, stage: Path, progress: Progress) -> HandedOver:
     source, passed = exported.source, exported.passed
     model = next((exported.final(one).name for one in passed if one.type_name in exported.config.gguf_types), "")
     projector = next((exported.final(one).name for one in passed if one.type_name == check.MMPROJ), "")
@@ -155,13 +175,13 @@ def _hand_over(exported: Exported, progress: Progress) -> HandedOver:
     if exported.has_matrix:
         names.append(exported.matrix.name)
     if SAFETENSORS in exported.finals:
-        folder = exported.finals[SAFETENSORS]
+        folder = stage / exported.finals[SAFETENSORS].name
         names += [f"{folder.name}/{path.name}" for path in sorted(folder.iterdir())]
     keys = exported.vocab.metadata() if exported.vocab else {}
-    wanted = HandOver(out=source.out, title=source.title, base=source.base, adapters=source.adapters,
+    wanted = HandOver(out=stage, title=source.title, base=source.base, adapters=source.adapters,
                       tokenizer=exported.survey.tokenizer if exported.survey else exported.vocab,
                       is_bos_added=keys.get("tokenizer.ggml.add_bos_token", True), model=model, projector=projector,
-                      system=modelfile.shared_system(exported.heldout))
+                      system=modelfile.shared_system(exported.heldout), evaluation=evaluation_of(source.adapters))
     return handover.complete(wanted, names, progress)
 
 
@@ -203,19 +223,31 @@ def _to_ollama(exported: Exported, done: HandedOver, job: Job, progress: Progres
 
 
 def _to_hub(config: ExportConfig, folder: Path, known: Sequence[str], job: Job, progress: Progress) -> None:
+    for name in handover.verify(folder, progress):
+        job.event("note", text=f"{name} was edited since the export; {handover.SUMS} has its new checksum.")
     address = hub.upload(folder, config.push, progress, is_public=config.public,
                          allow_identifiers=config.allow_identifiers, known=[text for text in known if text])
     job.event("note", text=f"Uploaded to {address}, {'for everybody to see' if config.public else 'private'}.")
 
 
 def push_again(config: ExportConfig, job: Job, progress: Progress) -> bool:
-    """If the source is the folder of an earlier export, and it is to be pushed: do only that, and say so."""
+    """If the source is the folder of an earlier export, and it is to be pushed: do only that, and say so.
+
+    Raises UserError if anything else is asked of such a folder.
+    """
     folder = Path(config.source)
     if not config.push or not (folder / handover.SUMS).is_file() or (folder / "config.json").exists():
         return False
+    plain = ExportConfig(source=config.source)
+    other = [one.metadata["label"] for one in fields(config)
+             if one.name not in PUSHED and getattr(config, one.name) != getattr(plain, one.name)]
+    if other:
+        raise UserError(f"{folder} is an export already and is only pushed as it is; leave out what else was asked "
+                        f"for ({', '.join(other)}), or name the run that it was made from.")
     names = handover.handed_over(folder)
     known = [(folder / name).read_text(encoding="utf-8", errors="replace") for name in names if "LICENSE" in name]
-    known += [read_header(folder / name).template for name in names if name.endswith(".gguf")]
+    known += [str(read_metadata(folder / name).get("tokenizer.chat_template", "")) for name in names
+              if name.endswith(".gguf")]
     _to_hub(config, folder, known, job, progress)
     runs.write_json(job.folder / runs.RESULT, {"folder": str(folder), "files": names})
     return True

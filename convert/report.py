@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.check import GREEN, GREY, KL, RED
+from convert.config import ADAPTER
 from convert.plot import Point, svg
 from models import runs
 from models.errors import UserError
@@ -20,10 +21,16 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 READING = (
     "Loss is the mean KL divergence (in nats a token) of the file's predictions from those of the original model with "
     "its adapters, computed in 32-bit floats over the same text. 0 is the same model; each type has a limit that was "
-    "fixed before anything was measured. A green file kept every promise, a red one broke the one that is marked.")
+    "fixed before anything was measured. A green file passed every check below that applies to it; a red one failed "
+    "those that are marked. Where the reference ends its greedy answer within 256 tokens, F32, F16, BF16 and Q8_0 must "
+    "end their own; a smaller type may word it otherwise, and then counts if it ends where the reference's does: it "
+    "may miss one answer in four, and must end at least one by itself.")
 ROWS = (                                # key of about, how a person calls it
     ("base", "Base model"), ("adapters", "Adapters"), ("heldout", "Held-out rows"), ("reference", "Reference pass"),
     ("importance", "Importance matrix"), ("machine", "Machine"), ("llama_cpp_python", "llama-cpp-python"))
+
+NAMES = {"peak_mb": "most memory, MB", "is_layerwise": "layer by layer", "is_apart": "on rows that are not compared",
+         "text": "made of", "refused_rows": "held-out rows left out, refused by the chat template"}
 
 Json = Mapping[str, Any]
 
@@ -108,7 +115,8 @@ def _summary(files: Sequence[Json]) -> str:
 def _figure(files: Sequence[Json]) -> str:
     points = [Point(label=str(one.get("type", "")), size_mb=one["bytes"] / 1e6, loss=kl["figure"], limit=kl["limit"],
                     colour=RED if one.get("status") == RED else GREEN, is_filled=bool(one.get("has_importance")))
-              for one in files if (kl := _check(one, KL)).get("figure") is not None and kl.get("limit")]
+              for one in files if one.get("type") != ADAPTER         # which is no whole model: its size says nothing
+              and (kl := _check(one, KL)).get("figure") is not None and kl.get("limit")]
     if not points:
         return ""
     return (f"<h2>Size against loss</h2><figure>{svg(points)}<figcaption>Lower is nearer to the original, further left "
@@ -174,7 +182,8 @@ def _value(value: Any) -> str:
     if value is None or value == []:
         return "none"
     if isinstance(value, Mapping):
-        return "<br>".join(f"{escape(str(key).replace('_', ' '))}: {_value(one)}" for key, one in value.items())
+        names = {key: NAMES.get(str(key), str(key).replace("_", " ")) for key in value}
+        return "<br>".join(f"{escape(names[key])}: {_value(one)}" for key, one in value.items())
     if isinstance(value, list | tuple):
         return "<br>".join(map(_value, value))
     if isinstance(value, bool):
@@ -216,4 +225,6 @@ def _speed(value: float | None) -> str:
 
 
 def _size(count: int) -> str:
+    if count < 1e6:
+        return f"{count / 1e3:,.1f} kB"
     return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from convert.merge import BLOCK_ROWS
+from convert.quantize import check_room
 from convert.weights import open_weights
 from models import runs
 from models.errors import UserError
@@ -54,12 +55,8 @@ def write(model: Model, base: Path, target: Path, progress: Callable[[int, int],
         raise UserError(f"{target} exists already; delete or rename it, or give the export another name or folder.")
     types = _types(model, base, type_name)
     shards = split({name: _tensor_bytes(model, name, kind) for name, kind in types.items()}, shard_bytes)
-    total = sum(_tensor_bytes(model, name, kind) for name, kind in types.items())
     runs.make_folder(target.parent)
-    free = shutil.disk_usage(target.parent).free
-    if total > free:
-        raise UserError(f"The merged weights need {total / 1e9:,.1f} GB in {target.parent}, and {free / 1e9:,.1f} GB "
-                        "are free; free some space or choose another folder.")
+    check_room(target.parent, total_bytes(model, base, type_name))
     try:
         with runs.scratch_folder(target.parent) as scratch:
             folder = Path(scratch) / target.name
@@ -75,9 +72,17 @@ def write(model: Model, base: Path, target: Path, progress: Callable[[int, int],
     return sorted(target.iterdir())
 
 
+def total_bytes(model: Model, base: Path, type_name: str = "") -> int:
+    """What the tensors of write() take together."""
+    return sum(_tensor_bytes(model, name, kind) for name, kind in _types(model, base, type_name).items())
+
+
 def _types(model: Model, base: Path, type_name: str) -> dict[str, str]:
-    """The type of each tensor; one that an adapter brings has the one that most of the base's have."""
-    own = {name: entry.dtype for name, entry in open_weights(base).entries.items()}
+    """The type of each tensor; one that an adapter brings has the one that most of the base's have.
+
+    What the base has in 64 bits is summed in 32, and written so.
+    """
+    own = {name: "F32" if entry.dtype == "F64" else entry.dtype for name, entry in open_weights(base).entries.items()}
     common = Counter(own.values()).most_common(1)[0][0]
     return {name: type_name or own.get(name, common) for name in model.source_names()}
 

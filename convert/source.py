@@ -1,16 +1,22 @@
 """What an export starts from: base, adapters, held-out rows, and the names of what comes out."""
 
+import hashlib
+import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.adapter import CONFIG
+from convert.adapter import CONFIG, WEIGHTS
 from convert.config import ExportConfig
 from models import runs
 from models.base import family, fingerprint
 from models.errors import UserError
 from models.library import DEMO_NAME, find_base
+
+SNAPSHOTS, CACHED = "snapshots", "models--"     # models--OWNER--NAME/snapshots/COMMIT: Hugging Face's cache
+STEM_BYTES = 150                # of the 255 that a file name may have; types, numbers and endings follow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,13 @@ class Source:
     stem: str
     title: str
 
+    def made_from(self) -> dict[str, Any]:
+        """Names and fingerprints of base, adapters and held-out rows: what tells one model's files from another's."""
+        return {"base": {"name": self.base.name, "fingerprint": fingerprint(self.base), "family": family(self.base)},
+                "adapters": [{"name": path.parent.name if path.name == runs.ADAPTER else path.name,
+                              "fingerprint": _adapter_fingerprint(path)} for path in self.adapters],
+                "heldout": _sha256(self.heldout)[:16] if self.heldout else None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
@@ -39,6 +52,8 @@ class Named:
 
     @property
     def name(self) -> str:
+        if self.folder.parent.name == SNAPSHOTS and self.folder.parent.parent.name.startswith(CACHED):
+            return self.folder.parent.parent.name.rpartition("--")[2]
         return self.folder.parent.name if self.folder.name == runs.ADAPTER else self.folder.name
 
 
@@ -64,14 +79,25 @@ def resolve(config: ExportConfig, run_folder: Path) -> Source:
         _check_fingerprint(adapters[0], base)
     last = chain[-1]
     name = config.name or last.name
-    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
-    if not stem:
-        raise UserError(f"The name {name!r} gives no file name; use letters and digits.")
+    stem = _stem(name)
     out = (Path(config.out).expanduser().resolve() if config.out
            else (last.folder if last.is_run else run_folder) / runs.EXPORT)
+    if out in (base.resolve(), *(path.resolve() for path in adapters)):
+        raise UserError(f"The export would go into {out}, which it is made from; give another folder.")
     kept = [one.folder / runs.HELDOUT for one in chain if one.is_run and (one.folder / runs.HELDOUT).is_file()]
     return Source(base=base, adapters=adapters, heldout=kept[-1] if kept else None, out=out, stem=stem,
                   title=_title(base, name))
+
+
+def _stem(name: str) -> str:
+    """What the file names begin with: letters and digits of any script. Raises UserError if name has none."""
+    kept = (one if one in "_.-" or unicodedata.category(one)[0] in "LMN" else " "       # letters, marks, numbers
+            for one in unicodedata.normalize("NFC", name))
+    stem = re.sub(" +", "-", "".join(kept)).encode()[:STEM_BYTES]
+    text = stem.decode("utf-8", "ignore").strip("-.")
+    if not text:
+        raise UserError(f"The name {name!r} gives no file name; use letters and digits.")
+    return text
 
 
 def _named(text: str) -> Named:
@@ -107,6 +133,20 @@ def _base_of(adapter: Path) -> str:
         raise UserError(f"The adapter {adapter} does not say which base model it was trained on; name the base.")
     raise UserError(f"The adapter {adapter} was trained on {wanted!r}, which is no folder here; "
                     "name the base model's folder.")
+
+
+def _adapter_fingerprint(adapter: Path) -> str:
+    """16 hex digits over an adapter's weights and settings, but for where its base lay."""
+    settings = {key: value for key, value in _settings(adapter / CONFIG).items() if key != "base_model_name_or_path"}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    for path in sorted(adapter.glob(f"{Path(WEIGHTS).stem}.*")):
+        digest.update(_sha256(path).encode())
+    return digest.hexdigest()[:16]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, cycle
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ COMPARED_TOKENS = 2000
 IMPORTANCE_TOKENS = 8000
 LEAST_APART_TOKENS = 2000               # of rows beyond the compared ones; with fewer, both are the same rows
 LONGEST_ROW = 1024
-GREEDY_STARTS = 4
+MOST_ROWS = 2000                        # of the user's, which are looked at; they have more tokens than are read
+GREEDY_STARTS = 8                       # of the held-out rows; the built-in questions are fewer
 LONGEST_START = 2048                    # tokens; the reference's attention grows with the square
 GREEDY_TOKENS = 256                     # where the reference stops within these, the file must stop
 
@@ -54,6 +56,8 @@ class Survey:
     tokenizer: Tokenizer
     prompts: list[Prompt]
     heldout_prompts: int                # of prompts, those made of held-out rows; the others are built in
+    spaced: int                         # prompts and texts left out as no file can match them: see Spaces
+    refused: list[Messages]             # held-out rows left out as the chat template refuses them
     texts: list[tuple[str, list[int]]]
     starts: list[Start]
     rows: list[list[int]]
@@ -68,30 +72,38 @@ class Survey:
 
     @classmethod
     def take(cls, reference: Reference, heldout: Sequence[Messages], progress: Progress,
-             wants_sums: bool = False) -> "Survey":
-        """Ask the reference everything. heldout: conversations that end with their answers, maybe none."""
+             wants_sums: bool = False, long_row_tokens: int = 0) -> "Survey":
+        """Ask the reference everything. heldout: conversations that end with their answers, maybe none.
+
+        long_row_tokens: one of the compared rows is made that long of several, to reach past a sliding window.
+        """
         with Peak() as peak:
             tokenizer, starts = reference.tokenizer, list[Start]()
-            prompts = _prompts(tokenizer, heldout) if tokenizer.template else []
+            heldout = heldout[:MOST_ROWS]
+            taken = [row for row in heldout if not tokenizer.template or _is_taken(row, tokenizer)]
+            spaces = Spaces(tokenizer)
+            prompts, heldout_prompts = _prompts(spaces, taken) if tokenizer.template else ([], 0)
+            texts = [] if tokenizer.template else _texts(spaces, taken)
             if tokenizer.template:
-                starts = _answered(reference, heldout, progress)
-            rows = _rows(tokenizer, heldout, starts, prompts)
+                starts = _answered(reference, taken, progress)
+            rows = _rows(tokenizer, taken, starts, prompts, long_row_tokens)
             is_apart = _tokens(rows.more) >= LEAST_APART_TOKENS
             counted = rows.more if is_apart else rows.held + rows.more
             sums = None
             if wants_sums and counted:
                 sums = ActivationSums(len(rows.filling) + (len(rows.held) if is_apart else 0))
             states = _states(reference, rows, sums, progress)
-        return cls(tokenizer=tokenizer, prompts=prompts, heldout_prompts=2 * len(heldout[:HELDOUT_PROMPTS]),
-                   texts=[] if tokenizer.template else _texts(tokenizer, heldout),
-                   starts=starts, rows=rows.filling + rows.held, states=states, heldout_tokens=_tokens(rows.held),
-                   sums=sums, importance_tokens=_tokens(counted) if sums else 0, is_apart=is_apart,
+        return cls(tokenizer=tokenizer, prompts=prompts, heldout_prompts=heldout_prompts,
+                   spaced=spaces.left_out, refused=[row for row in heldout if row not in taken],
+                   texts=texts, starts=starts, rows=rows.filling + rows.held, states=states,
+                   heldout_tokens=_tokens(rows.held), sums=sums,
+                   importance_tokens=_tokens(counted) if sums else 0, is_apart=is_apart,
                    is_layerwise=reference.is_layerwise, seconds=peak.seconds, peak_mb=peak.mb)
 
     def to_json(self) -> dict[str, Any]:
         """What report.json says of the reference pass; its memory is its own, not that of the writing."""
         return {"seconds": round(self.seconds, 2), "peak_mb": round(self.peak_mb, 1),
-                "is_layerwise": self.is_layerwise}
+                "is_layerwise": self.is_layerwise, "refused_rows": len(self.refused)}
 
     def importance_json(self) -> dict[str, Any] | str:
         """What report.json says of the importance matrix."""
@@ -116,14 +128,53 @@ def ids_or_none(messages: Messages, tokenizer: Tokenizer) -> list[int] | None:
         return None
 
 
-def _prompts(tokenizer: HFTokenizer, heldout: Sequence[Messages]) -> list[Prompt]:
-    """Every prompt that files are tried on: of the held-out rows, and built in."""
-    asked = probes.of_rows(heldout[:HELDOUT_PROMPTS], tokenizer.controls) + probes.built_in(tokenizer.controls)
-    return [Prompt(messages=one, ids=ids_or_none(one, tokenizer), of_template=_of_template(one, tokenizer))
-            for one in asked]
+class Spaces:
+    """A tokenizer that tells whether a text it encoded is one that no file can match.
+
+    SentencePiece with a space before every text (Llama 2): transformers adds it only where the text has none,
+    llama.cpp always, so that only texts which do not begin with a space get the same ids.
+    """
+
+    def __init__(self, tokenizer: HFTokenizer):
+        self.hf, self.template, self.bos, self.eos = tokenizer.hf, tokenizer.template, tokenizer.bos, tokenizer.eos
+        self.controls, self.left_out = tokenizer.controls, 0
+        self._tokenizer, self._is_met = tokenizer, False
+        self._is_lost = tokenizer.encode(" a", control=False) == tokenizer.encode("a", control=False)
+
+    def encode(self, text: str, *, control: bool) -> list[int]:
+        """As the tokenizer does it."""
+        self._is_met = self._is_met or not control and text.startswith(" ")
+        return self._tokenizer.encode(text, control=control)
+
+    def leaves_out(self) -> bool:
+        """Whether what was encoded since the last call can not be matched; counted if so."""
+        is_left_out, self._is_met = self._is_lost and self._is_met, False
+        self.left_out += is_left_out
+        return is_left_out
 
 
-def _of_template(messages: Messages, tokenizer: HFTokenizer) -> list[int] | None:
+def _is_taken(row: Messages, tokenizer: Tokenizer) -> bool:
+    """Whether the chat template takes a held-out row, with and without its answer."""
+    try:
+        sample_ids(row, tokenizer)
+    except UserError:
+        return False
+    return True
+
+
+def _prompts(spaces: Spaces, heldout: Sequence[Messages]) -> tuple[list[Prompt], int]:
+    """Every prompt that files are tried on: of the held-out rows (the second value: how many), and built in."""
+    of_rows = probes.of_rows(heldout[:HELDOUT_PROMPTS], spaces.controls)
+    prompts, count = list[Prompt](), 0
+    for k, one in enumerate(of_rows + probes.built_in(spaces.controls)):
+        ids = ids_or_none(one, spaces)
+        if not spaces.leaves_out():
+            prompts.append(Prompt(messages=one, ids=ids, of_template=_of_template(one, spaces)))
+            count += k < len(of_rows)
+    return prompts, count
+
+
+def _of_template(messages: Messages, tokenizer: Spaces) -> list[int] | None:
     """apply_chat_template's ids, with the one BOS in front that some templates leave to the tokenizer."""
     texts = [message["content"] for message in messages]
     if ids_or_none(messages, tokenizer) is None or any(map(controls_of(tokenizer.controls).first, texts)):
@@ -141,10 +192,11 @@ def bos_ids(tokenizer: Tokenizer) -> list[int]:
     return tokenizer.encode(tokenizer.bos, control=True) if tokenizer.bos else []
 
 
-def _texts(tokenizer: Tokenizer, heldout: Sequence[Messages]) -> list[tuple[str, list[int]]]:
+def _texts(spaces: Spaces, heldout: Sequence[Messages]) -> list[tuple[str, list[int]]]:
     """Plain texts, for a base that never learned turns."""
     asked = [*heldout[:HELDOUT_PROMPTS], *probes.built_in(frozenset())]
-    return [(text, tokenizer.encode(text, control=False)) for text in map(_text, asked)]
+    read = ((text, spaces.encode(text, control=False)) for text in map(_text, asked))
+    return [one for one in read if not spaces.leaves_out()]
 
 
 def _text(messages: Messages) -> str:
@@ -160,7 +212,8 @@ def _answered(reference: Reference, heldout: Sequence[Messages], progress: Progr
 
     step(0, GREEDY_TOKENS)
     tokenizer = reference.tokenizer
-    fitting = (ids for ids in (prompt_ids(row[:-1], tokenizer) for row in heldout) if len(ids) <= LONGEST_START)
+    short = sorted(heldout[:4 * GREEDY_STARTS], key=lambda row: len(row[-1]["content"]))    # so they stop in time
+    fitting = (ids for ids in (prompt_ids(row[:-1], tokenizer) for row in short) if len(ids) <= LONGEST_START)
     begun = [ids for ids, _ in zip(fitting, range(GREEDY_STARTS), strict=False)]
     begun = begun or [prompt_ids(messages, tokenizer) for messages in probes.starts()]
     answers = reference.generate_all(begun, GREEDY_TOKENS, stop_ids(tokenizer), step)
@@ -176,27 +229,46 @@ class _Rows:
     more: list[list[int]]               # of the user's rows behind them, IMPORTANCE_TOKENS
 
 
-def _rows(tokenizer: Tokenizer, heldout: Sequence[Messages], starts: Sequence[Start],
-          prompts: Sequence[Prompt]) -> _Rows:
-    """Rows of the user's as far as there are; what is missing to COMPARED_TOKENS is filled with other text."""
+def _rows(tokenizer: HFTokenizer, heldout: Sequence[Messages], starts: Sequence[Start],
+          prompts: Sequence[Prompt], long_tokens: int) -> _Rows:
+    """Rows of the user's as far as there are; what is missing to COMPARED_TOKENS is filled with other text.
+
+    The first row is made long_tokens long; of filling if the user's rows have fewer.
+    """
     if tokenizer.template:
         user = (sample_ids(messages, tokenizer)[0] for messages in heldout)
         others = [start.ids + start.answer for start in starts] + [prompt.ids or [] for prompt in prompts]
     else:
         user = (bos_ids(tokenizer) + tokenizer.encode(_text(row), control=False) for row in heldout)
-        others = [bos_ids(tokenizer) + ids for _, ids in _texts(tokenizer, [])]
-    held = list(_within(user, COMPARED_TOKENS))
-    filling = list(_within(iter(others), COMPARED_TOKENS - _tokens(held)))
+        others = [bos_ids(tokenizer) + ids for _, ids in _texts(Spaces(tokenizer), [])]
+    begun, is_long = _joined(user, long_tokens)
+    held = list(_within(chain(begun, user), COMPARED_TOKENS, long_tokens))
+    filling = [] if is_long else _joined(cycle(others), long_tokens)[0]
+    filling += _within(iter(others), COMPARED_TOKENS - _tokens(held + filling))
     return _Rows(filling=filling, held=held, more=list(_within(user, IMPORTANCE_TOKENS)))
 
 
-def _within(rows: Iterator[list[int]], most_tokens: int) -> Iterator[list[int]]:
-    """Take rows, cut to LONGEST_ROW, until there are so many tokens, the last one cut to fit; none of one token."""
-    left = most_tokens
+def _joined(rows: Iterator[list[int]], tokens: int) -> tuple[list[list[int]], bool]:
+    """One row of so many tokens out of the next ones, and True; or, if they are too few, those taken, and False."""
+    taken = list[list[int]]()
+    while _tokens(taken) < tokens:
+        row = next(rows, None)
+        if row is None:
+            return taken, False
+        taken.append(row)
+    return [list(chain(*taken))[:tokens]] if taken else [], True
+
+
+def _within(rows: Iterator[list[int]], most_tokens: int, longest: int = 0) -> Iterator[list[int]]:
+    """Take rows, cut to LONGEST_ROW (or longest, if that is more), until there are so many tokens.
+
+    The last one is cut to fit; none is of one token.
+    """
+    left, longest = most_tokens, max(LONGEST_ROW, longest)
     while left > 1 and (row := next(rows, None)) is not None:
         if len(row) > 1:
-            yield row[:min(LONGEST_ROW, left)]
-            left -= min(LONGEST_ROW, left, len(row))
+            yield row[:min(longest, left)]
+            left -= min(longest, left, len(row))
 
 
 def _tokens(rows: Sequence[list[int]]) -> int:

@@ -8,6 +8,7 @@ from models import runs
 from models.errors import UserError
 
 SAMPLE_BYTES = 1 << 20
+SINGLE = "model.safetensors"    # what all weights lie in, where they are not in parts
 
 
 def check_base(folder: Path) -> None:
@@ -37,7 +38,7 @@ def _lacks_weights(folder: Path) -> str:
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a model folder, in order.
 
-    Raises UserError if its index is damaged, or names a file that is missing.
+    Raises UserError if its index is damaged or not what transformers would read, or a file is missing.
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -49,8 +50,16 @@ def weight_files(folder: Path) -> list[Path]:
         for name in names:
             if not (folder / name).is_file():
                 raise UserError(f"{folder} lacks {name}, which its index names; download the model again.")
+        if (folder / SINGLE).exists() and SINGLE not in names:      # transformers would read that, and no shard
+            raise UserError(f"{folder} holds both {SINGLE} and an index of other files, {names[0]} and more, so it is "
+                            "two models; move away the files that are not the model's.")
         return [folder / name for name in names]
-    return sorted(p for p in folder.glob("*.safetensors") if not p.name.startswith("adapter_"))
+    files = sorted(p for p in folder.glob("*.safetensors") if not p.name.startswith("adapter_"))
+    for path in files:
+        if not path.is_file():
+            kind = "a folder" if path.is_dir() else "a link to a file that is not there"
+            raise UserError(f"{path} is {kind}; copy or download the weights again.")
+    return files
 
 
 def config(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ process, or reads a whole tensor for one row of it, and its numpy side knows no 
 import json
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,25 @@ def read_header(path: Path) -> dict[str, Entry]:
         raise _damaged(path, f"its header is no JSON ({error})") from None
     if not isinstance(header, dict):
         raise _damaged(path, "its header is no table of tensors")
-    return {name: _entry(path, name, value, 8 + length, size)
-            for name, value in header.items() if name != "__metadata__"}
+    entries = {name: _entry(path, name, value, 8 + length, size)
+               for name, value in header.items() if name != "__metadata__"}
+    _check_apart(path, entries)
+    return entries
+
+
+def _check_apart(path: Path, entries: dict[str, Entry]) -> None:
+    """Raise UserError if two tensors share bytes."""
+    placed = sorted((entry.start, entry.end, name) for name, entry in entries.items() if entry.end > entry.start)
+    for (_, end, name), (start, _, following) in pairwise(placed):
+        if start < end:
+            raise _damaged(path, f"its tensors {name} and {following} lie in the same place")
 
 
 def _entry(path: Path, name: str, value: Any, data_at: int, size: int) -> Entry:
     try:
         shape, (start, end) = tuple(map(int, value["shape"])), map(int, value["data_offsets"])
         dtype = str(value["dtype"])
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         raise _damaged(path, f"its entry for {name} is not readable") from None
     if data_at + end > size:
         raise _cut_short(path, size, f"its tensor {name}", data_at + end)

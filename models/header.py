@@ -8,7 +8,8 @@ import mmap
 import re
 import struct
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,13 +92,28 @@ def read_header(path: Path) -> Header:
     Raises UserError if the file is missing, no GGUF, malformed, shorter than its tensor table says, or
     holds figures that would end the process which loads it (models/sound.py).
     """
+    with _opened(path) as reader:
+        return reader.header()
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What a GGUF of any kind says of itself, an importance matrix too; only its keys are checked.
+
+    Raises UserError as read_header does.
+    """
+    with _opened(path) as reader:
+        return reader.keys()[1]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["_Reader"]:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
             if size < 24:
                 raise UserError(f"{path.name} is no GGUF model: it has only {size} bytes.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Reader(path, data, size).header()
+                yield _Reader(path, data, size)
     except FileNotFoundError:
         raise UserError(f"There is no file {path}.") from None
     except IsADirectoryError:
@@ -127,7 +143,8 @@ class _Reader:
         self.pieces: list[bytes] = []           # the vocabulary
         self.types = b""                        # and the type of each piece, one byte
 
-    def header(self) -> Header:
+    def keys(self) -> tuple[int, dict[str, Any], dict[str, int]]:
+        """How many tensors there are; the metadata; GGUF's number of each value's type."""
         if self.data[:4] != b"GGUF":
             raise UserError(f"{self.path.name} is no GGUF model: it does not begin with GGUF.")
         self.at = 4
@@ -143,6 +160,10 @@ class _Reader:
                 raise self.damaged(f"it holds the key {key[:60]!r} twice" if key else "one of its keys has no name")
             types[key] = self.scalar("I")
             metadata[key] = self.value(types[key], key)
+        return tensor_count, metadata, types
+
+    def header(self) -> Header:
+        tensor_count, metadata, types = self.keys()
         table = [self.tensor() for _ in range(tensor_count)]
         if not isinstance(metadata.get("general.architecture"), str):
             raise self.damaged("it names no architecture")

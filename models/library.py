@@ -6,10 +6,14 @@ from pathlib import Path
 from models import runs
 from models.base import check_base
 from models.errors import UserError
-from models.header import Header, read_header
+from models.header import Header, read_header, read_metadata
 
 DEMO_NAME = "demo"
 DEMO_WORDS = "Galen's embedded model: a demonstration of the workflow, of no medical use."
+
+PARTS = {"adapter": "an adapter (LoRA), to be switched on beside the base it was trained on",
+         "mmproj": "a vision projector, which lies beside its model and is found there by itself",
+         "imatrix": "an importance matrix, which quantization reads"}     # general.type: what it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,7 @@ def find_model(name: str) -> Path:
     """
     path = Path(name).expanduser()
     if path.is_file():
+        _check_kind(path)
         return path.resolve()
     if name == DEMO_NAME:
         return demo_gguf()
@@ -90,12 +95,26 @@ def find_model(name: str) -> Path:
             return inside[0].resolve()
         if inside:
             raise UserError(f"{folder} holds {len(inside)} models; name one: {', '.join(p.name for p in inside)}.")
+    if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+        raise UserError(f"{path} is a model as safetensors, and only GGUFs can be talked to; export it first: "
+                        f"python launcher.py export {path} --type Q8_0")
     models = chat_models()
     for model in models:
         if name in (model.name, model.path.name):
             return model.path
     raise UserError(f"There is no model {name!r} here; there are {', '.join(m.name for m in models)}, "
                     "or give the path of a GGUF file.")
+
+
+def _check_kind(path: Path) -> None:
+    """Raise UserError for a GGUF that is no whole model by its own words; what is broken is told when it is loaded."""
+    try:
+        metadata = read_metadata(path)
+    except UserError:
+        return
+    kind = "mmproj" if metadata.get("general.architecture") == "clip" else metadata.get("general.type")
+    if isinstance(kind, str) and kind in PARTS:
+        raise UserError(f"{path.name} is {PARTS[kind]}, no model that can be talked to; name the model's GGUF.")
 
 
 def find_base(name: str) -> Path:

@@ -21,6 +21,7 @@ from runtime.ends import Change, Ends, apply
 
 FAMILIES = {"gemma", "gemma2", "gemma3_text", "gemma3", "llama", "qwen3"}   # each tried against the whole model
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+EMBEDDING = "embed_tokens.weight"
 READ_BYTES = 1 << 24               # of a file at once
 HEAD_NUMBERS = 1 << 25              # of the output head in memory at once
 GROUP_BYTES = 1 << 29               # states and masks of the rows that share one reading of the layers
@@ -42,6 +43,11 @@ class Checkpoint:
         """How many numbers all tensors hold together."""
         return sum(prod(entry.shape) for entry in self.entries.values())
 
+    @property
+    def embedding_rows(self) -> int:
+        """Rows of the embedding in the files, whatever config.json says; 0 where it has another name."""
+        return max((e.shape[0] for name, e in self.entries.items() if name.endswith(EMBEDDING) and e.shape), default=0)
+
     def names(self, model: Any) -> dict[str, str]:
         """{parameter of the model: tensor of the files} for each tensor that is a parameter as it stands.
 
@@ -57,11 +63,12 @@ class Checkpoint:
                 names[name if new not in known and name in known else new] = name
         return names
 
-    def check(self, name: str, shape: tuple[int, ...]) -> None:
-        """Raise UserError unless the tensor is of floats and of this shape."""
+    def check(self, name: str, shape: tuple[int, ...], is_trimmed: bool = False) -> None:
+        """Raise UserError unless the tensor is of floats and of this shape; is_trimmed: it may have more rows."""
         entry = self.entries[name]
         entry.check_is_float(name)
-        if entry.shape != shape:
+        is_longer = is_trimmed and entry.shape[1:] == shape[1:] and entry.shape[0] > shape[0]
+        if entry.shape != shape and not is_longer:
             raise UserError(f"The tensor {name} in {self.base} has the shape {list(entry.shape)}, and config.json "
                             f"makes it {list(shape)}; the two do not belong together.")
 
@@ -283,7 +290,7 @@ class Layerwise:
         for name, module in zip(found, (inner, outer), strict=True):
             if name is None:
                 raise _lacks(self._checkpoint, path[module])
-            self._checkpoint.check(name, tuple(module.weight.shape))
+            self._checkpoint.check(name, tuple(module.weight.shape), is_trimmed=True)
         head = StreamedHead(self._checkpoint, str(found[1]), tuple(outer.weight.shape))
         model.set_output_embeddings(head)
         embedding = Place(module=inner, attribute="weight", name=str(found[0]), shape=tuple(inner.weight.shape))

@@ -20,6 +20,8 @@ from tasks.hf_tokenizer import HFTokenizer
 LOGITS_AT_ONCE = 1 << 26            # numbers the head makes in one call
 WORK_BYTES = 1 << 30                # beside the weights: activations, logits, a cache
 CHUNK_ROWS = 64                     # positions turned into 64-bit log-probabilities at once
+LOAD_ERRORS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError,
+               TypeError, ValueError)       # what transformers raises for files that it does not understand
 REWRITES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga", "kasa")     # set up from the base's own weights
 
 
@@ -96,13 +98,15 @@ class Reference:
         adapters = [adapter] if isinstance(adapter, Path) else list(adapter or ())
         if is_layerwise:
             adapts = [partial(_on_empty, folder=folder) for folder in adapters]
-            self._engine: Any = layerwise.Layerwise(checkpoint, adapts, progress)
+            with _loading(base):
+                self._engine: Any = layerwise.Layerwise(checkpoint, adapts, progress)
         else:
             self._engine = Whole(checkpoint, lambda model: _with_adapters(model, adapters))
         torch.set_num_threads(threads or default_threads(checkpoint.numbers))
         self._model = self._engine.model
         self._cache = lambda: transformers.DynamicCache(config=self._model.config)
-        self.tokenizer = HFTokenizer(transformers.AutoTokenizer.from_pretrained(base))
+        with _loading(base):
+            self.tokenizer = HFTokenizer(transformers.AutoTokenizer.from_pretrained(base))
 
     def logits(self, ids: list[int]) -> np.ndarray:
         """Logits after each of ids: (len(ids), vocab) float32."""
@@ -230,22 +234,48 @@ class Reference:
         return picked
 
 
+@contextmanager
+def _loading(base: Path) -> Iterator[None]:
+    """Raise UserError with the first words of transformers for a folder that it can not load."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+    try:
+        yield
+    except (*LOAD_ERRORS, StrictDataclassError, SafetensorError) as error:
+        said = " ".join(line.strip() for line in str(error).strip().splitlines()[:2]).strip(" .:")
+        raise UserError(f"transformers can not load {base} ({type(error).__name__}: {said[:300]}). Correct its "
+                        "config.json, or copy the folder's files from the original model.") from error
+
+
 class Whole:
     """model with all its weights in memory."""
 
     def __init__(self, checkpoint: Any, adapt: Callable[[Any], Any]):
-        """checkpoint: the base's layerwise.Checkpoint. Raises UserError if it lacks a tensor of the model."""
+        """checkpoint: the base's layerwise.Checkpoint.
+
+        Raises UserError if it lacks a tensor of the model, or holds one of another shape.
+        """
         import torch
         import transformers
 
         from runtime.layerwise import head_name, linears
-        # soft-capping exists in eager attention only (Gemma 2); the others are exact in it too
-        model, found = transformers.AutoModelForCausalLM.from_pretrained(
-            checkpoint.base, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
+        with _loading(checkpoint.base):
+            config = transformers.AutoConfig.from_pretrained(checkpoint.base)
+            text = config.get_text_config()
+            rows, text.vocab_size = text.vocab_size, max(text.vocab_size, checkpoint.embedding_rows)
+            # soft-capping exists in eager attention only (Gemma 2); the others are exact in it too
+            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+                checkpoint.base, config=config, dtype=torch.float32, attn_implementation="eager",
+                output_loading_info=True, ignore_mismatched_sizes=True)
         if found["missing_keys"]:
             raise UserError(f"{checkpoint.base} lacks the tensor {min(found['missing_keys'])}; copy or download the "
                             "model again.")
         names = checkpoint.names(model)
+        for name in sorted(name for name, *_ in found["mismatched_keys"]):
+            checkpoint.check(names[name], tuple(model.get_parameter(name).shape))
+        for end in (model.get_input_embeddings(), model.get_output_embeddings()):
+            end.weight.data = end.weight.data[:rows]            # those beyond the vocabulary are no tokens
+        model.config.get_text_config().vocab_size = rows
         self.head_name = head_name(model, names)
         self._torch, self.model = torch, adapt(model).eval()
         self.linears = linears(self.model, names)
@@ -319,8 +349,8 @@ def _with_adapter(model: Any, folder: Path, is_empty: bool) -> Any:
                 saved = sum(".lora_" in name for name in file.keys())       # noqa: SIM118 (no dict)
         except SafetensorError as error:
             raise UserError(f"{folder / 'adapter_model.safetensors'} is no whole safetensors file: {error}.") from None
-        except (ValueError, RuntimeError, UserWarning) as error:
-            raise UserError(f"The adapter {folder} does not fit this base model ({str(error).splitlines()[0]}); "
+        except (*LOAD_ERRORS, UserWarning) as error:
+            raise UserError(f"The adapter {folder} does not fit this base model ({str(error).partition(chr(10))[0]}); "
                             "give the base it was trained on.") from error
     used = sum(".lora_" in name for name, _ in tuned.named_parameters())
     if used < saved:

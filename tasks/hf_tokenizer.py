@@ -10,7 +10,8 @@ class HFTokenizer:
 
     def __init__(self, hf: Any):
         self.hf = hf
-        self.template: str = hf.chat_template or ""
+        named = hf.chat_template or ""          # several have names, and the one for a plain chat is "default"
+        self.template: str = named.get("default", "") if isinstance(named, dict) else named
         self.bos: str = hf.bos_token or ""
         self.eos: str = hf.eos_token or ""
         added = hf.added_tokens_decoder.values()

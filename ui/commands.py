@@ -93,7 +93,9 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_export(commands: Any) -> None:
     one = commands.add_parser("export", help="adapter, run or model folder -> checked GGUFs")
     one.add_argument("source", nargs="+", metavar="SOURCE",
-                     help="a run, an adapter or a model folder; then further adapters, in order")
+                     help="a run, an adapter or a model folder; then further adapters, in order. With --push also "
+                          "the folder of an earlier export, which is uploaded as it is; nothing else may be asked "
+                          "of it then")
     one.add_argument("--type", default="Q8_0", metavar="T,T",
                      help=f"one or more of {', '.join(EXPORT_KINDS)} (default Q8_0)")
     one.add_argument("--base", default="", help="the base model folder, when the adapter does not say it")
@@ -105,7 +107,8 @@ def _add_export(commands: Any) -> None:
     one.add_argument("--allow-identifiers", action="store_true",
                      help="with --push: also texts that look like personal data")
     one.add_argument("--no-compare", dest="compare", action="store_false",
-                     help="check the files' structure only, without loading the model they come from")
+                     help="check the files' structure only, without loading the model they come from; without it "
+                          "there is no importance matrix either")
     one.add_argument("--no-importance", dest="importance", action="store_false",
                      help="no importance matrix from the run's held-out rows")
     one.add_argument("--force", action="store_true", help="publish a file that failed its check, marked")
@@ -158,21 +161,33 @@ def run_export(options: argparse.Namespace) -> int:
     config = export.export_config(options.source, options.type.split(","), base=options.base, out=options.out,
                                   settings={name: getattr(options, name) for name in names})
     folder, process = export.start(config)
-    _follow(folder, process)
+    try:
+        _follow(folder, process)
+    except UserError:
+        if options.json and (folder / runs.RESULT).exists():        # a red file has a report, too
+            print(json.dumps(_reported(folder)))
+        raise
     if not (folder / runs.RESULT).exists():
         print("No file was written.", file=sys.stderr)
         return 130
-    result = runs.read_json(folder / runs.RESULT)
-    out = Path(result["folder"])
-    report = runs.read_json(out / runs.REPORT) if (out / runs.REPORT).is_file() else {"files": []}
-    report["files"] = [file for file in report["files"] if file["name"] in result["files"]]
+    report = _reported(folder)
     if options.json:
-        print(json.dumps({"folder": str(out), **report}))
+        print(json.dumps(report))
     else:
+        out = Path(report["folder"])
         for file in report["files"]:
             print(f"{out / file['name']}  {file['bytes'] / 1e6:,.1f} MB  {file['status']}")
         print(f"All of it, with the model card, report and checksums, is in {out}")
     return 0
+
+
+def _reported(job: Path) -> dict[str, Any]:
+    """The report on what that export made, without the files that were there before."""
+    result = runs.read_json(job / runs.RESULT)
+    path = Path(result["folder"]) / runs.REPORT
+    report = runs.read_json(path) if path.is_file() else {"files": []}
+    report["files"] = [file for file in report["files"] if file["name"] in result["files"]]
+    return {"folder": result["folder"], **report}
 
 
 def run_chat(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.families.settings import number
 from convert.families.tensor import Config, Tensor
 
 HEAD = "lm_head.weight"
@@ -67,7 +68,7 @@ def shape_metadata(arch: str, config: Config) -> dict[str, Any]:
         f"{arch}.feed_forward_length": config["intermediate_size"],
         f"{arch}.attention.head_count": config["num_attention_heads"],
         f"{arch}.attention.head_count_kv": config["num_key_value_heads"],
-        f"{arch}.attention.layer_norm_rms_epsilon": float(config["rms_norm_eps"]),
+        f"{arch}.attention.layer_norm_rms_epsilon": number(config, "rms_norm_eps"),
         f"{arch}.attention.key_length": config["head_dim"],
         f"{arch}.attention.value_length": config["head_dim"],
     }

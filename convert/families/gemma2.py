@@ -4,7 +4,15 @@ from typing import Any
 
 from convert.families.decoder import layer_matrices, layer_norms, outer_tensors, plus_one, shape_metadata
 from convert.families.gemma1 import other_theta
-from convert.families.settings import check_attention_scale, refuse_head, refuse_unless, tied, with_defaults
+from convert.families.settings import (
+    check_attention_scale,
+    number,
+    refuse_head,
+    refuse_unless,
+    tied,
+    whole,
+    with_defaults,
+)
 from convert.families.tensor import Config, Family, Tensor
 from models.errors import UserError
 
@@ -29,9 +37,9 @@ def metadata(config: Config) -> dict[str, Any]:
     for key in ("attn_logit_softcapping", "final_logit_softcapping", "sliding_window"):
         if not full[key]:
             raise UserError(f"config.json has {key} = {full[key]!r}; llama.cpp always applies it to Gemma 2.")
-    keys["gemma2.attn_logit_softcapping"] = float(full["attn_logit_softcapping"])
-    keys["gemma2.final_logit_softcapping"] = float(full["final_logit_softcapping"])
-    keys["gemma2.attention.sliding_window"] = full["sliding_window"]
+    keys["gemma2.attn_logit_softcapping"] = number(full, "attn_logit_softcapping")
+    keys["gemma2.final_logit_softcapping"] = number(full, "final_logit_softcapping")
+    keys["gemma2.attention.sliding_window"] = whole(full, "sliding_window")
     return keys
 
 

@@ -7,7 +7,16 @@ from typing import Any
 
 from convert.families.decoder import layer_matrices, layer_norms, outer_tensors, own_head, plus_one, shape_metadata
 from convert.families.rope import Rope
-from convert.families.settings import check_attention_scale, refuse_unless, tied, with_defaults
+from convert.families.settings import (
+    cap,
+    check_attention_scale,
+    number,
+    refuse_unless,
+    table,
+    tied,
+    whole,
+    with_defaults,
+)
 from convert.families.siglip import TOWER, UNUSED, siglip
 from convert.families.tensor import BPE, SENTENCEPIECE, Config, Family, Projector, Tensor
 from models.errors import UserError
@@ -17,6 +26,7 @@ DEFAULTS = dict(vocab_size=262_208, hidden_size=2304, intermediate_size=9216, nu
                 rms_norm_eps=1e-6, sliding_window=4096, query_pre_attn_scalar=256)
 LAYERS_OF_27B = 62
 USUAL_PATTERN = 6               # every sixth layer sees everything: what llama.cpp takes without a key
+KINDS = ("sliding_attention", "full_attention")
 GLOBAL_THETA, LOCAL_THETA = 1_000_000, 10_000
 
 
@@ -29,9 +39,8 @@ def metadata(config: Config) -> dict[str, Any]:
     refuse_unless(full, "attn_logit_softcapping")
     check_attention_scale(full, LAYERS_OF_27B)
     keys = {**shape_metadata("gemma3", full), **_rope(full), **_window(full)}
-    if full.get("final_logit_softcapping"):
-        keys["gemma3.final_logit_softcapping"] = float(full["final_logit_softcapping"])
-    return keys
+    limit = cap(full, "final_logit_softcapping")
+    return keys | {"gemma3.final_logit_softcapping": limit} if limit else keys
 
 
 def _rope(config: Config) -> dict[str, Any]:
@@ -39,14 +48,13 @@ def _rope(config: Config) -> dict[str, Any]:
 
     Old files: rope_theta, rope_local_base_freq, rope_scaling. New: rope_parameters, one entry a layer type.
     """
-    new = config.get("rope_parameters") or {}
-    wide = {**(config.get("rope_scaling") or {}), **(new.get("full_attention") or {})}
-    local = new.get("sliding_attention") or {}
-    keys: dict[str, Any] = {
-        "gemma3.rope.freq_base": float(wide.get("rope_theta") or config.get("rope_theta") or GLOBAL_THETA),
-        "gemma3.rope.freq_base_swa": float(local.get("rope_theta") or config.get("rope_local_base_freq")
-                                           or LOCAL_THETA),
-    }
+    new = table(config, "rope_parameters")
+    wide = {**table(config, "rope_scaling"), **table(new, "full_attention")}
+    local = table(new, "sliding_attention")
+    thetas = dict(rope_theta=wide.get("rope_theta") or config.get("rope_theta") or GLOBAL_THETA,
+                  rope_local_base_freq=local.get("rope_theta") or config.get("rope_local_base_freq") or LOCAL_THETA)
+    keys: dict[str, Any] = {"gemma3.rope.freq_base": number(thetas, "rope_theta"),
+                            "gemma3.rope.freq_base_swa": number(thetas, "rope_local_base_freq")}
     kind = wide.get("rope_type") or wide.get("type") or "default"
     if kind == "linear":
         factor = Rope(kind=kind, theta=GLOBAL_THETA, settings=wide).number("factor")
@@ -60,17 +68,19 @@ def _rope(config: Config) -> dict[str, Any]:
 def _window(config: Config) -> dict[str, Any]:
     """The sliding window; the layers that have it only where they are not the usual five of six, as upstream."""
     count = config["num_hidden_layers"]
-    pattern = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern") or USUAL_PATTERN
+    pattern = whole(dict(sliding_window_pattern=config.get("sliding_window_pattern")
+                         or config.get("_sliding_window_pattern") or USUAL_PATTERN), "sliding_window_pattern")
     usual = [bool((k + 1) % USUAL_PATTERN) for k in range(count)]
     has_window = [bool((k + 1) % pattern) for k in range(count)]
-    if config.get("layer_types"):
-        has_window = [kind == "sliding_attention" for kind in config["layer_types"]]
+    kinds = config.get("layer_types")
+    if kinds:
+        if not isinstance(kinds, list) or len(kinds) != count or any(kind not in KINDS for kind in kinds):
+            raise UserError(f"config.json has layer_types = {str(kinds)[:80]} for {count} layers; it must name "
+                            f"{' or '.join(KINDS)} for each.")
+        has_window = [kind == KINDS[0] for kind in kinds]
     if not any(has_window):
         return {}
-    if not isinstance(config["sliding_window"], int) or len(has_window) != count:
-        raise UserError(f"config.json has sliding_window = {config['sliding_window']!r} and {len(has_window)} "
-                        f"layer types for {count} layers; it is damaged.")
-    keys: dict[str, Any] = {"gemma3.attention.sliding_window": config["sliding_window"]}
+    keys: dict[str, Any] = {"gemma3.attention.sliding_window": whole(config, "sliding_window")}
     if has_window != usual:
         keys["gemma3.attention.sliding_window_pattern"] = has_window
     return keys
@@ -114,7 +124,7 @@ def canonical(name: str) -> str:
 
 def projector(config: Config, folder: Path) -> Projector | None:
     """The mmproj of a model with a vision tower."""
-    if not config.get("vision_config"):
+    if not table(config, "vision_config"):
         return None
     width = with_defaults(text_config(config), DEFAULTS)["hidden_size"]
     return siglip(config, width, folder)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from convert.families.decoder import layer_matrices, layer_norms, outer_tensors, own_head, shape_metadata
-from convert.families.settings import refuse_unless, tied, with_defaults
+from convert.families.settings import cap, number, refuse_unless, table, tied, whole, with_defaults
 from convert.families.tensor import GEMMA_4, Config, Family, Tensor
 from models.errors import UserError
 
@@ -38,16 +38,16 @@ def metadata(config: Config) -> dict[str, Any]:
     layers, ropes = _layers(full), _ropes(full)
     inner, wide = full["intermediate_size"], bool(full.get("use_double_wide_mlp"))
     keys = shape_metadata("gemma4", full) | {
-        "gemma4.rope.freq_base": float(ropes[GLOBAL]["rope_theta"]),
-        "gemma4.rope.freq_base_swa": float(ropes[WINDOW]["rope_theta"]),
+        "gemma4.rope.freq_base": number(ropes[GLOBAL], "rope_theta"),
+        "gemma4.rope.freq_base_swa": number(ropes[WINDOW], "rope_theta"),
         "gemma4.rope.dimension_count": layers.head, "gemma4.rope.dimension_count_swa": full["head_dim"],
         "gemma4.attention.key_length": layers.head, "gemma4.attention.value_length": layers.head,
         "gemma4.attention.key_length_swa": full["head_dim"], "gemma4.attention.value_length_swa": full["head_dim"],
-        "gemma4.attention.sliding_window": full["sliding_window"],
+        "gemma4.attention.sliding_window": whole(full, "sliding_window"),
         "gemma4.attention.sliding_window_pattern": [not one for one in layers.is_global],
         "gemma4.attention.shared_kv_layers": full["num_kv_shared_layers"],
         "gemma4.embedding_length_per_layer_input": full["hidden_size_per_layer_input"] or 0,
-        "gemma4.final_logit_softcapping": float(full.get("final_logit_softcapping") or 0),  # no key would mean 30
+        "gemma4.final_logit_softcapping": cap(full, "final_logit_softcapping"),     # no key would mean 30
     }
     if layers.kv_heads != full["num_key_value_heads"]:
         keys["gemma4.attention.head_count_kv"] = [layers.kv_heads if one else full["num_key_value_heads"]
@@ -62,7 +62,7 @@ def tensors(config: Config, present: frozenset[str] = frozenset()) -> list[Tenso
     """Every tensor of the GGUF, in order. Files may hold keys and values of layers that take another layer's."""
     full = _checked(config)
     layers, hidden = _layers(full), full["hidden_size"]
-    turning = int(layers.head * _ropes(full)[GLOBAL]["partial_rotary_factor"] / 2)
+    turning = int(layers.head * number(_ropes(full)[GLOBAL], "partial_rotary_factor") / 2)
     factors = np.where(np.arange(layers.head // 2) < turning, 1.0, UNTURNED).astype(np.float32)
     found = [Tensor(source="", name="rope_freqs.weight", shape=factors.shape, kind="F32", values=factors),
              *outer_tensors(full), *own_head(full, present)]
@@ -119,10 +119,12 @@ def _checked(config: Config) -> dict[str, Any]:
     refuse_unless(full, "use_bidirectional_attention", "vision")
     if full.get("enable_moe_block"):
         raise UserError("config.json has enable_moe_block = true; of Gemma 4 only the dense sizes can be exported yet.")
-    shared = full["num_kv_shared_layers"]
-    if not isinstance(shared, int) or not 0 <= shared < full["num_hidden_layers"]:
+    shared = whole(full, "num_kv_shared_layers", least=0)
+    if shared >= full["num_hidden_layers"]:
         raise UserError(f"config.json has num_kv_shared_layers = {shared!r} for {full['num_hidden_layers']} layers; "
                         "it is damaged.")
+    if full["hidden_size_per_layer_input"] is not None:
+        whole(full, "hidden_size_per_layer_input", least=0)
     if full["hidden_size_per_layer_input"] and full["vocab_size_per_layer_input"] != full["vocab_size"]:
         raise UserError(f"config.json has vocab_size_per_layer_input = {full['vocab_size_per_layer_input']!r} and "
                         f"vocab_size = {full['vocab_size']}; llama.cpp reads only files where both are the same.")
@@ -134,29 +136,33 @@ def _layers(full: Config) -> Layers:
     count, kinds = full["num_hidden_layers"], full.get("layer_types")
     if not kinds:
         kinds = [GLOBAL if (k + 1) % USUAL_PATTERN == 0 or k + 1 == count else WINDOW for k in range(count)]
-    if len(kinds) != count or set(kinds) != {WINDOW, GLOBAL} or kinds[-1] != GLOBAL:
-        raise UserError(f"config.json has layer_types = {kinds!r} for {count} layers; llama.cpp computes Gemma 4 with "
-                        f"both {WINDOW!r} and {GLOBAL!r}, the last layer being of the second kind.")
+    if (not isinstance(kinds, list) or len(kinds) != count or any(kind not in (WINDOW, GLOBAL) for kind in kinds)
+            or WINDOW not in kinds or kinds[-1] != GLOBAL):
+        raise UserError(f"config.json has layer_types = {str(kinds)[:200]} for {count} layers; llama.cpp computes "
+                        f"Gemma 4 with both {WINDOW!r} and {GLOBAL!r}, the last layer being of the second kind.")
     heads = full.get("num_global_key_value_heads") if full.get("attention_k_eq_v") else None
     wanted: dict[str, Any] = dict(head_dim=full.get("global_head_dim") or GLOBAL_HEAD,
                                   num_key_value_heads=heads or full["num_key_value_heads"])
-    said = full.get("per_layer_config")
-    if said is not None:
-        own = {int(k): dict(value) for k, value in said.items()}
+    if full.get("per_layer_config") is not None:
+        said = table(full, "per_layer_config")
+        own = {int(k): dict(table(dict(per_layer_config=value), "per_layer_config"))
+               for k, value in said.items() if k.isdecimal() and len(k) < 9}
         wanted = {key: full[key] for key in ("head_dim", "num_key_value_heads")} | own.get(count - 1, {})
-        if own != {k: own.get(count - 1, {}) for k in range(count) if kinds[k] == GLOBAL} or len(wanted) != 2:
+        if (own != {k: own.get(count - 1, {}) for k in range(count) if kinds[k] == GLOBAL} or len(wanted) != 2
+                or len(own) != len(said)):
             raise UserError("config.json has a per_layer_config that is not the same for all layers of a kind, or "
-                            f"changes more than heads: {said!r}. llama.cpp does not compute that.")
-    return Layers(is_global=[kind == GLOBAL for kind in kinds], head=wanted["head_dim"],
-                  kv_heads=wanted["num_key_value_heads"], first_shared=count - full["num_kv_shared_layers"])
+                            f"changes more than heads: {str(said)[:200]}. llama.cpp does not compute that.")
+    wanted["global_head_dim"] = wanted["head_dim"]
+    return Layers(is_global=[kind == GLOBAL for kind in kinds], head=whole(wanted, "global_head_dim"),
+                  kv_heads=whole(wanted, "num_key_value_heads"), first_shared=count - full["num_kv_shared_layers"])
 
 
 def _ropes(full: Config) -> dict[str, dict[str, Any]]:
-    given = full.get("rope_parameters") or {}
-    ropes = {kind: {**usual, **(given.get(kind) or {})} for kind, usual in ROPES.items()}
+    given = table(full, "rope_parameters")
+    ropes = {kind: {**usual, **table(given, kind)} for kind, usual in ROPES.items()}
     if (ropes[WINDOW]["rope_type"], ropes[GLOBAL]["rope_type"]) != ("default", "proportional"):
-        raise UserError(f"config.json scales positions with {given!r}; Gemma 4 is exported with \"proportional\" for "
-                        "the layers that see everything and \"default\" for the others only.")
+        raise UserError(f"config.json scales positions with {str(dict(given))[:200]}; Gemma 4 is exported with "
+                        "\"proportional\" for the layers that see everything and \"default\" for the others only.")
     return ropes
 
 

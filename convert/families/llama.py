@@ -7,7 +7,7 @@ import numpy as np
 
 from convert.families.decoder import layer_matrices, layer_norms, outer_tensors, own_head, shape_metadata
 from convert.families.rope import Rope, llama3_factors, read_rope, rope_metadata
-from convert.families.settings import refuse_unless, untied, with_defaults
+from convert.families.settings import refuse_unless, untied, whole, with_defaults
 from convert.families.tensor import BPE, LLAMA_JSON, SENTENCEPIECE, Config, Family, Tensor
 
 DEFAULTS = dict(vocab_size=32_000, hidden_size=4096, intermediate_size=11_008, num_hidden_layers=32,
@@ -58,8 +58,8 @@ def _full(config: Config) -> dict[str, Any]:
     given = {key: value for key, value in untied(config).items() if value is not None}
     full: dict[str, Any] = {**DEFAULTS, **given}
     full.setdefault("num_key_value_heads", full["num_attention_heads"])
-    if "head_dim" not in full and isinstance(full["hidden_size"], int) and full["num_attention_heads"]:
-        full["head_dim"] = full["hidden_size"] // full["num_attention_heads"]
+    if "head_dim" not in full:
+        full["head_dim"] = whole(full, "hidden_size") // whole(full, "num_attention_heads")
     return with_defaults(full, {})
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.families.settings import is_above_0, table
 from convert.families.tensor import Config
 from models.errors import UserError
 
@@ -25,10 +26,10 @@ class Rope:
     def number(self, key: str, default: float | None = None) -> float:
         """A setting above 0. Raises UserError if it is anything else."""
         value = self.settings.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        if not is_above_0(value):
             raise UserError(f"config.json scales positions with rope_type {self.kind!r} and {key} = {value!r}; "
                             "it must be a number above 0.")
-        return float(value)
+        return float(value)     # type: ignore[arg-type]
 
 
 def read_rope(config: Config, *kinds: str) -> Rope:
@@ -36,7 +37,7 @@ def read_rope(config: Config, *kinds: str) -> Rope:
 
     Old files: rope_theta beside rope_scaling. New: both in rope_parameters.
     """
-    settings = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    settings = {**table(config, "rope_scaling"), **table(config, "rope_parameters")}
     kind = str(settings.get("rope_type") or settings.get("type") or "default")
     known = ("default", *kinds)
     if kind not in known:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.families.decoder import plus_one
-from convert.families.settings import refuse_unless, with_defaults
+from convert.families.settings import LARGEST, number, refuse_unless, table, with_defaults
 from convert.families.tensor import Config, Projector, Tensor
 from models import runs
 from models.errors import UserError
@@ -26,7 +26,7 @@ def siglip(config: Config, width: int, folder: Path) -> Projector:
     config: the whole config.json. Raises UserError for a setting that libmtmd does not compute, and for a folder
     without the picture preprocessor's settings.
     """
-    vision = with_defaults(config.get("vision_config") or {}, DEFAULTS, SIZES)
+    vision = with_defaults(table(config, "vision_config"), DEFAULTS, SIZES)
     refuse_unless(vision, "model_type", "siglip_vision_model")
     refuse_unless(vision, "hidden_act", "gelu_pytorch_tanh")
     refuse_unless(vision, "num_channels", 3)
@@ -42,7 +42,7 @@ def _metadata(config: Config, vision: Config, width: int, folder: Path) -> dict[
         "clip.vision.feed_forward_length": vision["intermediate_size"],
         "clip.vision.block_count": vision["num_hidden_layers"],
         "clip.vision.attention.head_count": vision["num_attention_heads"],
-        "clip.vision.attention.layer_norm_epsilon": float(vision["layer_norm_eps"]),
+        "clip.vision.attention.layer_norm_epsilon": number(vision, "layer_norm_eps"),
         "clip.vision.image_mean": _three(picture, "image_mean", folder),
         "clip.vision.image_std": _three(picture, "image_std", folder),
     }
@@ -75,7 +75,8 @@ def preprocessor(folder: Path) -> dict[str, Any]:
 def _three(picture: Config, key: str, folder: Path) -> list[float]:
     """image_mean or image_std, one number a colour."""
     value = picture.get(key)
-    if not isinstance(value, list) or len(value) != 3 or not all(isinstance(one, int | float) for one in value):
+    if not isinstance(value, list) or len(value) != 3 or not all(
+            isinstance(one, int | float) and abs(one) < LARGEST for one in value):
         raise UserError(f"{folder} does not say how pictures are prepared ({key} of preprocessor_config.json is "
                         f"{value!r}); copy preprocessor_config.json from the original model.")
     return [float(one) for one in value]

@@ -92,6 +92,8 @@ def test_a_config_that_is_no_table_is_refused(folder: Path, text: str):
     ("layers.0.", {f"{UP}.token_adapter.trainable_tokens_delta": torch.zeros(1, 64)},
      r"trainable_token_indices for model.layers.0.mlp.up_proj are None"),
     ("layers.0.", {f"{UP}.lora_A.weight": torch.zeros(4)}, r"up_proj have the shapes \[4\] and \[96, 4\]"),
+    ("layers.0.", {f"{UP}.lora_A.weight": torch.zeros(4, 3, 8, 8), f"{UP}.lora_B.weight": torch.zeros(64, 4, 1, 1)},
+     "up_proj with LoRA of a convolution .* which the export does not support"),
     ("layers.0.", {f"{UP}.lora_A.weight": torch.zeros(4, 64, dtype=torch.int8)}, "of type I8; weights must be"),
 ])
 def test_tensors_that_say_nothing_are_refused(folder: Path, keep: str, add: dict, text: str):

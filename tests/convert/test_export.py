@@ -1,7 +1,9 @@
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -15,7 +17,7 @@ from models.job import Job
 from models.library import find_model
 from tests.convert.fake_hub import TOKEN, fake_hub
 from tests.convert.fake_ollama import fake_ollama
-from tests.convert.tiny import make_adapter, merged_by_peft
+from tests.convert.tiny import fill, make_adapter, merged_by_peft
 from tests.runtime.seeing import make_seeing
 
 REPO = "me/notes"
@@ -158,3 +160,177 @@ def test_a_strangers_files_are_left_alone(tmp_path: Path, terse: Path, job: Job)
     with pytest.raises(UserError, match="README.md exists already and is not from an export"):
         export(ExportConfig(threads=1, source=str(terse), out=str(out)), job)
     assert left(out) == {"README.md"} and (out / "README.md").read_text() == "mine"
+
+
+def test_a_folder_holds_files_of_one_model_only(tuned: Callable[[str], Path], terse: Path, tmp_path: Path, job: Job):
+    one, two, out = tuned("one", 4), tuned("two", 40), tmp_path / "out"
+    export(ExportConfig(threads=1, source=str(one), out=str(out), types=("Q4_K_M",)), job)
+    report = runs.read_json(out / runs.REPORT)
+    made = report["files"][0]["made_from"]
+    assert made["base"] == report["base"] and made["importance"] == "imatrix-one.gguf"
+    assert [(one["name"], len(one["fingerprint"])) for one in made["adapters"]] == [("one", 16)]
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    other = shutil.copytree(terse, tmp_path / "other")
+    (other / "config.json").write_text((other / "config.json").read_text() + " ")
+    for source, text in ((two, "other adapters"), (terse, "other adapters"), (other, "another base model")):
+        with pytest.raises(UserError, match=f"one-Q4_K_M.gguf, which was made from {text}.*choose another folder"):
+            export(ExportConfig(threads=1, source=str(source), out=str(out), types=("F16",)), job)
+    with (one / runs.HELDOUT).open("a") as file:
+        file.write((one / runs.HELDOUT).read_text().splitlines()[0] + "\n")
+    with pytest.raises(UserError, match="imatrix-one.gguf was made from other held-out rows"):
+        export(ExportConfig(threads=1, source=str(one), out=str(out), types=("Q4_K_S",)), job)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_merged_weights_alone_say_what_they_are_from(tuned: Callable[[str], Path], tmp_path: Path, job: Job):
+    one, two, out = tuned("one", 4), tuned("two", 40), tmp_path / "out"
+    export(ExportConfig(threads=1, source=str(one), out=str(out), types=("safetensors",)), job)
+    assert "Not checked: `one-safetensors/model.safetensors`" in (out / "README.md").read_text()
+    with pytest.raises(UserError, match="model.safetensors, which was made from other adapters"):
+        export(ExportConfig(threads=1, source=str(two), out=str(out), types=("F16",)), job)
+
+
+def test_what_was_forced_is_not_overwritten(tmp_path: Path, terse: Path, job: Job):
+    config = ExportConfig(threads=1, source=str(terse), out=str(tmp_path / "out"), name="x", force=True)
+    export(config, job, {"Q8_0": 0.0})
+    with pytest.raises(UserError, match="x-Q8_0.forced.gguf exists already; delete or rename it"):
+        export(config, job, {"Q8_0": 0.0})
+
+
+def test_an_export_that_fails_at_the_end_leaves_the_folder_as_it_was(tuned: Callable[[str], Path], tmp_path: Path,
+                                                                      job: Job):
+    class Stopping(Job):
+        def event(self, kind: str, **values: object) -> None:
+            super().event(kind, **values)
+            if str(values.get("text", "")).startswith("Checksum of notes-F16"):
+                (self.folder / runs.STOP).touch()
+
+    run, folder = tuned("notes"), tmp_path / "second"
+    out = run / runs.EXPORT
+    with pytest.raises(UserError, match="The check found"):
+        export(ExportConfig(threads=1, source=str(run), types=("Q4_K_S", "Q4_K_M")), job, {"Q4_K_S": 0.15,
+                                                                                           "Q4_K_M": 0.0})
+    assert left(out) >= {"notes-Q4_K_S.gguf", "notes-Q4_K_M.failed.gguf", "imatrix-notes.gguf"}
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    for limit in (0.0, 1.0):                        # red again, under the same name; green, under another
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        stopping = Stopping(folder)
+        export(ExportConfig(threads=1, source=str(run), types=("Q4_K_M", "F16")), stopping,
+               {"Q4_K_M": limit, "F16": 1.0})
+        assert "Stopped" in notes(stopping)
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_an_address_of_ollama_that_is_none_is_said_before_any_work(tmp_path: Path, terse: Path, job: Job,
+                                                                   monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OLLAMA_HOST", "http://[bad")
+    with pytest.raises(UserError, match="OLLAMA_HOST is no address"):
+        export(ExportConfig(threads=1, source=str(terse), out=str(tmp_path / "out"), ollama="x"), job)
+    assert not left(tmp_path / "out")
+
+
+def test_an_export_without_comparison_says_what_it_lacks(tuned: Callable[[str], Path], job: Job):
+    run = tuned("notes")
+    export(ExportConfig(threads=1, source=str(run), types=("Q4_K_M", "adapter"), compare=False), job)
+    card = (run / runs.EXPORT / "README.md").read_text()
+    assert "passed" not in card and "Compared with" not in card
+    assert "structure only, not compared with the model it was made from: `notes-Q4_K_M.gguf`." in card
+    assert "- Not checked: `notes-adapter.gguf`." in card
+    assert "No importance matrix is made: it comes from the reference" in notes(job)
+    assert "notes-adapter.gguf: " in notes(job) and "MB, not checked." in notes(job)
+
+
+def test_an_evaluation_of_the_adapter_stands_in_the_card(tuned: Callable[[str], Path], galen_home: Path, job: Job):
+    run, folder = tuned("notes"), galen_home / "runs" / "compared"
+    folder.mkdir(parents=True)
+    runs.write_json(folder / runs.CONFIG, {"base": "b", "adapter": str(run / runs.ADAPTER), "rows": "x.jsonl"})
+    runs.write_json(folder / runs.RESULT, [{"model": "tuned", "val_loss": 1.25, "answers": ["Mr. Private"]}])
+    export(ExportConfig(threads=1, source=str(run), types=("F16",), compare=False), job)
+    card = (run / runs.EXPORT / "README.md").read_text()
+    assert "## Evaluation\n\n| model | val_loss |\n|---|---|\n| tuned | 1.25 |" in card and "Private" not in card
+
+
+def test_an_earlier_export_is_pushed_as_it_is(tmp_path: Path, tuned: Callable[[str], Path], job: Job,
+                                              monkeypatch: pytest.MonkeyPatch):
+    run = tuned("notes")
+    export(ExportConfig(threads=1, source=str(run), types=("Q4_K_M",)), job)
+    out = run / runs.EXPORT
+    for more in (dict(types=("F16",)), dict(more=(str(run),)), dict(ollama="x"), dict(compare=False)):
+        with pytest.raises(UserError, match="is an export already and is only pushed as it is; leave out what else"):
+            export(ExportConfig(source=str(out), push=REPO, **more), job)
+    (out / "README.md").write_text((out / "README.md").read_text() + "\nMade by us.\n")
+    with fake_hub() as hub:
+        for name, value in (("HF_ENDPOINT", hub.address), ("HF_TOKEN", TOKEN), ("HF_HOME", str(tmp_path / "hf"))):
+            monkeypatch.setenv(name, value)
+        export(ExportConfig(source=str(out), push=REPO), job)
+        assert "README.md was edited since the export; SHA256SUMS has its new checksum." in notes(job)
+        assert set(hub.files) == left(out) and "imatrix-notes.gguf" in hub.files
+        digest = hashlib.sha256(hub.files["README.md"]).hexdigest()
+        assert f"{digest}  README.md" in hub.files["SHA256SUMS"].decode()
+        hub.files.clear()
+        path = out / "notes-Q4_K_M.gguf"
+        path.write_bytes(path.read_bytes()[:-1] + b"\7")
+        with pytest.raises(UserError, match="notes-Q4_K_M.gguf in .* was changed or damaged since the export"):
+            export(ExportConfig(source=str(out), push=REPO), job)
+        assert not hub.files
+
+
+class Asked(Job):
+    """A job at whose first event that begins so something happens."""
+
+    def __init__(self, folder: Path, text: str, happens: Callable[[], None]):
+        super().__init__(folder)
+        self.text, self.happens = text, happens
+
+    def event(self, kind: str, **values: Any) -> None:
+        super().event(kind, **values)
+        if str(values.get("text", "")).startswith(self.text):
+            self.text = "\0"
+            self.happens()
+
+
+def states(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_export_that_stops_while_it_sums_up_leaves_the_first_as_it_was(
+        tmp_path: Path, demo_base: Path, job: Job):
+    base, out = make_seeing(tmp_path / "seeing", demo_base), tmp_path / "out"
+    export(ExportConfig(threads=1, source=str(base), out=str(out), types=("Q8_0",), name="x", compare=False), job)
+    before = states(out)
+    stopping = Asked(job.folder, "Checksum of x", (job.folder / runs.STOP).touch)
+    export(ExportConfig(threads=1, source=str(base), out=str(out), types=("F16",), name="x", compare=False), stopping)
+    assert states(out) == before and notes(job).endswith("Stopped; nothing was left behind.")
+    (job.folder / runs.STOP).unlink()
+    export(ExportConfig(threads=1, source=str(base), out=str(out), types=("F16",), name="x", compare=False), job)
+    assert set(states(out)) == {*before, "x-F16.gguf"}
+
+
+def test_until_everything_is_ready_nothing_has_a_final_name(tmp_path: Path, terse: Path, job: Job):
+    out, seen = tmp_path / "out", list[set[str]]()
+    looking = Asked(job.folder, "Checksum of x", lambda: seen.append(left(out)))
+    export(ExportConfig(threads=1, source=str(terse), out=str(out), name="x", compare=False), looking)
+    assert [name.startswith(".galen-") for names in seen for name in names] == [True]
+
+
+def test_stopping_while_it_is_sent_says_where_the_files_are(tmp_path: Path, terse: Path, job: Job,
+                                                            monkeypatch: pytest.MonkeyPatch):
+    out = tmp_path / "out"
+    stopping = Asked(job.folder, "Sending", (job.folder / runs.STOP).touch)
+    with fake_ollama() as ollama:
+        monkeypatch.setenv("OLLAMA_HOST", ollama.address)
+        export(ExportConfig(threads=1, source=str(terse), out=str(out), name="x", ollama="notes"), stopping)
+    assert "x-Q8_0.gguf" in left(out)
+    assert notes(job).endswith(f"Stopped before everything was sent; the files are in {out}.")
+
+
+def test_room_for_merged_weights_is_asked_before_any_work(small_disk: Path, terse: Path, job: Job):
+    fill(small_disk)
+    with (small_disk / "filler").open("r+b") as filler:
+        filler.truncate((small_disk / "filler").stat().st_size - 1_500_000)
+    with pytest.raises(UserError, match=r"The export needs \d\.\d MB in .*/out while it works"):
+        export(ExportConfig(threads=1, source=str(terse), out=str(small_disk / "out"), types=("Q8_0", "safetensors")),
+               job)
+    phases = (job.folder / runs.EVENTS).read_text(encoding="utf-8")
+    assert "Loading the reference" not in phases and not left(small_disk / "out")

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from convert.card import hub_name
-from convert.handover import HandOver, check_free, complete, handed_over
+from convert.card import evaluation_of, hub_name
+from convert.handover import HandOver, check_free, check_replaceable, check_same, complete, handed_over, verify
 from convert.hub import identifiers
 from models import runs
 from models.errors import UserError
@@ -17,10 +18,11 @@ from tests.convert.test_modelfile import parsed
 from tests.convert.tiny import make_adapter
 
 REPORT = {"files": [
-    {"name": "x-Q8_0.gguf", "type": "Q8_0", "bytes": 2_000_000, "is_ok": True, "checks": [
+    {"name": "x-Q8_0.gguf", "type": "Q8_0", "bytes": 2_000_000, "status": "green", "checks": [
         {"name": "mean KL divergence", "figure": 0.001234, "limit": 0.01, "is_ok": True, "note": ""},
         {"name": "top-1 agreement", "figure": 0.9871, "limit": None, "is_ok": None, "note": ""}]},
-    {"name": "x-F16.gguf", "type": "F16", "bytes": 1, "is_ok": False, "checks": []}]}
+    {"name": "x-F16.gguf", "type": "F16", "bytes": 1, "status": "red", "checks": [
+        {"name": "mean KL divergence", "figure": 9.0, "limit": 0.01, "is_ok": False, "note": ""}]}]}
 
 
 def silent(text: str, done: int, of: int) -> None:
@@ -179,3 +181,108 @@ def test_stopping_leaves_no_half_file(out: Path, gemma3: Path):
     with pytest.raises(Stopped):
         complete(wanted(out, gemma3), FILES, stop)
     assert not (out / "SHA256SUMS").exists() and not list(out.glob("*.part"))
+
+
+def entry(name: str, status: str, *checks: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "type": "Q8_0", "bytes": 1, "status": status, "checks": list(checks)}
+
+
+BROKEN = {"name": "mean KL divergence", "figure": 9.0, "limit": 0.01, "is_ok": False, "note": ""}
+OPENED = {"name": "template equals the base's", "figure": 1, "limit": 1, "is_ok": True, "note": ""}
+LEFT_OUT = {"name": "mean KL divergence", "figure": None, "limit": None, "is_ok": None, "note": "told not to"}
+
+
+@pytest.mark.parametrize(("files", "one", "says", "never"), [
+    (["x-Q8_0.gguf"], entry("x-Q8_0.gguf", "grey", OPENED, LEFT_OUT), "structure only, not compared", "passed"),
+    (["x-Q8_0.gguf"], entry("x-Q8_0.gguf", "grey", LEFT_OUT), "- Not checked: `x-Q8_0.gguf`.", "tructure only"),
+    (["x-Q8_0.gguf"], entry("x-Q8_0.gguf", "red", BROKEN), "FAILED its check and published all the same", "passed"),
+    ([], entry("x-Q8_0.failed.gguf", "red", BROKEN), "no part of this hand-over: `x-Q8_0.failed.gguf`.", "passed"),
+    (["merged/model.safetensors"], None, "- Not checked: `merged/model.safetensors`.", "ompared"),
+])
+def test_the_card_claims_no_more_than_the_check_found(out: Path, gemma3: Path, files: list[str],
+                                                      one: dict[str, Any] | None, says: str, never: str):
+    runs.write_json(out / runs.REPORT, {"files": [one] if one else []})
+    complete(wanted(out, gemma3, model="", projector=""), files, silent)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    told = card[:card.index("## Intended use")] + card[card.index("## Files"):card.index("## Base model")]
+    assert says in told and never not in told and "checked by Galen" not in card
+
+
+def test_a_later_export_does_not_make_a_damaged_file_look_whole(out: Path, gemma3: Path):
+    complete(wanted(out, gemma3), FILES[:1], silent)
+    (out / "x-Q8_0.gguf").write_bytes(b"spoilt")
+    complete(wanted(out, gemma3, model="x-F16.gguf"), ["x-F16.gguf"], silent)
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=out, capture_output=True, text=True)
+    assert "x-Q8_0.gguf: FAILED" in checked.stdout and checked.stdout.count("FAILED") == 1
+    with pytest.raises(UserError, match="x-Q8_0.gguf in .* is not the file that SHA256SUMS lists"):
+        verify(out, silent)
+
+
+def test_an_edited_text_gets_a_new_checksum_and_a_file_of_ours_none(out: Path, gemma3: Path):
+    complete(wanted(out, gemma3), FILES, silent)
+    assert verify(out, silent) == []
+    (out / "README.md").write_text("by me\n")
+    assert verify(out, silent) == ["README.md"]
+    assert subprocess.run(["sha256sum", "--status", "-c", "SHA256SUMS"], cwd=out).returncode == 0
+    (out / runs.REPORT).write_text("{}")
+    with pytest.raises(UserError, match=f"{runs.REPORT} in .* was changed or damaged since the export"):
+        verify(out, silent)
+
+
+def test_files_of_another_base_or_other_adapters_are_not_joined(out: Path, gemma3: Path):
+    made = {"base": {"name": "b", "fingerprint": "1"}, "adapters": [{"name": "a", "fingerprint": "2"}]}
+    complete(wanted(out, gemma3), FILES[:1], silent)
+    with pytest.raises(UserError, match="report.json does not say what that was made from; choose another folder"):
+        check_same(out, made)
+    runs.write_json(out / runs.REPORT, {"files": [], "made_from": made})
+    check_same(out, made)
+    check_same(out, {**made, "base": {"name": "moved", "fingerprint": "1"}})
+    with pytest.raises(UserError, match=r"made from another base model \(b 1, now b 3\); choose another folder"):
+        check_same(out, {**made, "base": {"name": "b", "fingerprint": "3"}})
+    with pytest.raises(UserError, match=r"made from other adapters \(a 2, now none\); choose another folder"):
+        check_same(out, {**made, "adapters": []})
+    (out / "x-Q8_0.gguf").unlink()
+    check_same(out, {**made, "adapters": []})
+
+
+def test_what_stands_beside_the_models_is_replaced_only_by_the_same(out: Path, gemma3: Path):
+    check_replaceable(out / "imatrix-x.gguf", "1")
+    with pytest.raises(UserError, match="mmproj-x.gguf exists already and is not from an export"):
+        check_replaceable(out / "mmproj-x.gguf")
+    (out / "imatrix-x.gguf").write_bytes(b"matrix")
+    made = [{"name": "x-Q8_0.gguf", "made_from": {"heldout": "1", "importance": "imatrix-x.gguf"}},
+            {"name": "x-F16.gguf", "made_from": {"heldout": "2", "importance": None}}]
+    runs.write_json(out / runs.REPORT, {"files": made, "made_from": {"heldout": "2"}})
+    complete(wanted(out, gemma3), [*FILES, "imatrix-x.gguf"], silent)
+    check_replaceable(out / "mmproj-x.gguf")
+    check_replaceable(out / "imatrix-x.gguf", "1")
+    with pytest.raises(UserError, match="imatrix-x.gguf was made from other held-out rows, and x-Q8_0.gguf with it"):
+        check_replaceable(out / "imatrix-x.gguf", "2")
+    (out / "x-Q8_0.gguf").unlink()
+    check_replaceable(out / "imatrix-x.gguf", "2")
+
+
+def test_a_system_message_that_no_modelfile_holds_is_left_out_and_told(out: Path, gemma3: Path):
+    done = complete(wanted(out, gemma3, system='Write """so""".'), FILES, silent)
+    assert done.described and "three quotation marks" in done.note
+    assert not [line for line in parsed((out / "Modelfile").read_text()) if line[0] == "SYSTEM"]
+
+
+def test_the_newest_evaluation_of_the_adapter_as_it_is_is_found(galen_home: Path, run: Path):
+    adapter = run / runs.ADAPTER
+    assert evaluation_of([]) is None and evaluation_of([adapter]) is None
+    made = {}
+    for name, of in (("old", adapter), ("other", run), ("new", adapter)):
+        folder = galen_home / "runs" / name
+        folder.mkdir(parents=True)
+        runs.write_json(folder / runs.CONFIG, {"base": "b", "adapter": str(of), "rows": "x.jsonl"})
+        runs.write_json(folder / runs.RESULT, [{"model": name, "val_loss": 1.5, "answers": ["private"]}])
+        made[name] = folder / runs.RESULT
+    at = (adapter / "adapter_model.safetensors").stat().st_mtime
+    os.utime(made["old"], (at + 1, at + 1))
+    os.utime(made["new"], (at + 2, at + 2))
+    assert evaluation_of([run, adapter]) == made["new"]
+    os.utime(made["new"], (at - 9, at - 9))                     # trained anew since
+    assert evaluation_of([adapter]) == made["old"]
+    made["old"].with_name(runs.CONFIG).write_text("{")
+    assert evaluation_of([adapter]) is None

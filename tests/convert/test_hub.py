@@ -72,6 +72,13 @@ def test_a_public_repository_is_not_filled_by_a_private_upload(server: FakeHub, 
     assert not server.files and not server.large
 
 
+def test_a_private_repository_is_not_called_public(server: FakeHub, folder: Path):
+    server.private[REPO] = True
+    with pytest.raises(UserError, match="me/notes exists already and is private; make it public on the hub's own page"):
+        hub.upload(folder, REPO, silent, is_public=True, allow_identifiers=True)
+    assert not server.files and server.private[REPO]
+
+
 def test_a_private_one_that_is_there_gets_the_files(server: FakeHub, folder: Path):
     server.private[REPO] = True
     hub.upload(folder, REPO, silent, allow_identifiers=True)

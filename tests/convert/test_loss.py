@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,16 @@ def test_nothing_compared_is_no_success():
     loss = Loss()
     loss.add(np.full((4, 8), np.nan, np.float32), np.zeros((4, 8), np.float32))
     assert [one.is_ok for one in loss_checks(loss, 1.0) if one.name == "mean KL divergence"] == [False]
+    assert all(one.figure is None and "could be compared" in one.note for one in loss_checks(loss, 1.0)[1:6])
+    json.dumps([one.figure for one in loss_checks(loss, 1.0)], allow_nan=False)
+
+
+def test_a_perplexity_without_bounds_is_capped():
+    """As of a file whose last norm is a thousand times too large."""
+    loss, draw = Loss(), np.random.default_rng(3)
+    p = draw.normal(size=(50, 9)).astype(np.float32)
+    loss.add(p, p[:, ::-1] * 1e5, draw.integers(0, 9, 49).tolist())
+    found = {one.name: one for one in loss_checks(loss, 1.0)}
+    assert found["perplexity ratio"].figure == pytest.approx(1e6) and "or more" in found["perplexity ratio"].note
+    assert found["mean KL divergence"].is_ok is False
+    json.dumps([one.figure for one in found.values()], allow_nan=False)

@@ -1,5 +1,6 @@
 """Every PEFT feature merges to what peft's own merge_and_unload gives, whole or by rows, one adapter or several."""
 
+import json
 import shutil
 import warnings
 from collections.abc import Callable
@@ -55,6 +56,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "some tokens": dict(trainable_token_indices=[7, 31, 32, 299], target_modules=["v_proj"]),
     "some tokens, by name": dict(trainable_token_indices={"embed_tokens": [9, 3]}, target_modules=["v_proj"]),
     "some tokens of the head": dict(trainable_token_indices={"lm_head": [7, 8]}, target_modules=["v_proj"]),
+    "embedding, some tokens of the head": dict(target_modules=["embed_tokens", "v_proj"],
+                                               trainable_token_indices={"lm_head": [7, 8]}),
     "parameters": dict(target_parameters=["q_proj.weight", "up_proj.weight"], target_modules=[],
                        rank_pattern={"q_proj.weight": 3}, alpha_pattern={"up_proj": 64, "up_proj.weight": 2}),
     "the embedding as a parameter": dict(target_parameters=["embed_tokens.weight"], target_modules=["v_proj"]),
@@ -268,6 +271,29 @@ def test_an_adapter_of_another_base_names_the_first_tensor(
         return
     with pytest.raises(UserError, match=text):
         by_us(gemma, tmp_path, is_tied=True)
+
+
+def test_tokens_beside_lora_on_a_tied_head_are_refused(tmp_path: Path, gemma: Path):
+    adapter = trained(tmp_path, gemma, target_modules=["lm_head", "v_proj"], trainable_token_indices=[7, 8])
+    with pytest.raises(UserError, match="trainable_token_indices together with LoRA on lm_head, which this base"):
+        by_us(gemma, adapter, is_tied=True)
+
+
+def test_a_bias_of_a_pair_needs_a_bias_in_the_base(tmp_path: Path, gemma: Path):
+    with pytest.raises(UserError, match="uses lora_bias on model.layers.0.self_attn.v_proj, which has no bias in this"):
+        by_us(gemma, with_bias(tmp_path, gemma), is_tied=True)
+
+
+def with_bias(folder: Path, base: Path) -> Path:
+    """An adapter with a bias in its pairs, which peft itself makes for layers that have one only."""
+    path = trained(folder, base, target_modules=["v_proj"]) / "adapter_model.safetensors"
+    tensors = load_file(path)
+    biases = {name.replace("weight", "bias"): torch.ones(len(tensor)) for name, tensor in tensors.items()
+              if name.endswith("lora_B.weight")}
+    save_file(tensors | biases, path)
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    (folder / "adapter_config.json").write_text(json.dumps(config | {"lora_bias": True}), encoding="utf-8")
+    return folder
 
 
 def test_one_tensor_under_two_names_is_refused(tmp_path: Path):

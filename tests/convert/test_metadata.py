@@ -99,7 +99,9 @@ def test_sampling_has_the_types_that_llama_cpp_reads(tmp_path: Path):
     assert isinstance(found["general.sampling.top_p"], float)
 
 
-@pytest.mark.parametrize("sampling", [dict(top_k=True, temperature="warm"), {}])
+@pytest.mark.parametrize("sampling", [
+    dict(top_k=True, temperature="warm"), {}, dict(temperature=1e300, repetition_penalty=10**400, top_p=float("nan")),
+    dict(top_k=10**30, min_p=float("-inf"))])
 def test_sampling_that_is_no_number_is_left_out(tmp_path: Path, sampling: object):
     assert not [name for name in keys(tmp_path / "x", sampling=sampling) if "sampling" in name]
 

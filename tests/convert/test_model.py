@@ -165,6 +165,24 @@ def test_rows_beyond_the_vocabulary_are_trimmed_and_a_tied_head_dropped(base: Pa
     assert np.array_equal(long.rows(first, 0, first.shape[0]), short.rows(first, 0, first.shape[0]))
 
 
+def test_a_folder_made_of_a_trimmed_model_has_no_row_too_many(base: Path, gemma3: Path):
+    change(base, lambda tensors: {name: torch.cat([tensor, torch.ones(8, 64)]) if "embed" in name else tensor
+                                  for name, tensor in tensors.items()})
+    long, short = MergedModel(base, [], "x"), MergedModel(gemma3, [], "x")
+    for name in short.source_names():
+        assert long.source_shape(name) == short.source_shape(name)
+
+
+def add_a_token_with_a_row(base: Path) -> None:
+    """As resize_token_embeddings leaves it, where vocab_size was forgotten."""
+    change(base, lambda tensors: {name: torch.cat([tensor, torch.ones(8, 64)]) if "embed" in name else tensor
+                                  for name, tensor in tensors.items()})
+    path = base / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    added = settings.get("added_tokens_decoder", {}) | {"8192": {"content": "<new>", "special": True}}
+    path.write_text(json.dumps(settings | {"added_tokens_decoder": added}), encoding="utf-8")
+
+
 def test_a_tied_head_that_is_saved_under_its_own_name_only(base: Path, gemma3: Path):
     change(base, lambda tensors: {name.replace("model.embed_tokens", "lm_head"): tensor
                                   for name, tensor in tensors.items()})
@@ -199,6 +217,8 @@ BAD: dict[str, tuple[Callable[[Path], Any], str]] = {
                       rf"{UP} in .* has the shape \[95, 64\], and config.json makes it \[96, 64\]; the two do not"),
     "embeddings resized": (with_tensor("model.embed_tokens.weight", torch.zeros(8000, 64)),
                            r"has the shape \[8000, 64\].*the embeddings were resized, or the two do not belong"),
+    "a token was added": (add_a_token_with_a_row,
+                          r"embeddings were resized: .* says 8,192 rows .*has 8,200, and .* such as '<new>'"),
     "an unknown tensor": (with_tensor("model.extra.weight", torch.zeros(2)), "model.extra.weight, which this archit"),
     "absmax": (with_tensor(f"{UP}.absmax", torch.zeros(2)), "up_proj.weight.absmax, a leftover of quantization"),
     "SCB": (with_tensor(UP.replace("weight", "SCB"), torch.zeros(2)), "up_proj.SCB, a leftover"),

@@ -61,6 +61,9 @@ def test_every_text_comes_through_its_quotes(text: str):
 
 
 def test_what_no_modelfile_can_hold(gemma3: Path):
+    made = make(gemma3, Named(GEMMA_2), "x.gguf", system='a """ b', licence="Terms.")
+    assert made.system == "" and "# The rows' system message is not in here" in made.text()
+    assert parsed(made.text())[-1] == ("LICENSE", "Terms.")
     with pytest.raises(UserError, match="SYSTEM holds three quotation marks in a row"):
         Modelfile(model="x.gguf", template="t", system='a """ b').text()
     with pytest.raises(UserError, match="file name 'a b.gguf' can not stand in a Modelfile"):

@@ -1,4 +1,7 @@
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 from convert import ollama
 from convert.modelfile import Modelfile
 from convert.ollama import Answer, Comparison
+from models import runs
 from models.errors import UserError
 from tests.convert.fake_ollama import FakeOllama, fake_ollama
 
@@ -74,6 +78,23 @@ def test_ollama_that_does_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch)
     assert "\n" not in str(e.value) and str(folder) in str(e.value)
     with pytest.raises(UserError, match="Ollama does not run here"):
         ollama.compare("a", MESSAGES, lambda messages, most: Answer(text="", prompt_tokens=None, reason=""))
+
+
+@pytest.mark.parametrize("host", ["http://[bad", "ftp://x:99999", "ftp://x", "http://x:99999"])
+def test_an_address_that_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch, host: str):
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    for call in (ollama.check_host, lambda: ollama.create("a", folder, DESCRIBED, silent)):
+        with pytest.raises(UserError, match=r"OLLAMA_HOST is no address \(.*\); correct or remove it"):
+            call()
+
+
+def test_a_bad_address_hinders_no_other_export():
+    """The library makes a client of OLLAMA_HOST when it is imported."""
+    words = "import os, convert.handover, convert.ollama as o\nprint(os.environ['OLLAMA_HOST'])\no.check_host()"
+    done = subprocess.run([sys.executable, "-c", words], cwd=runs.ROOT, env={**os.environ, "OLLAMA_HOST": "http://[bad"},
+                          capture_output=True, text=True, timeout=60)
+    assert done.stdout == "http://[bad\n"
+    assert done.stderr.splitlines()[-1].startswith("models.errors.UserError: OLLAMA_HOST is no address (Invalid IPv6")
 
 
 def test_ollama_that_is_too_old(server: FakeOllama, folder: Path):

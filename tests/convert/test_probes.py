@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -44,4 +45,15 @@ def test_held_out_rows_are_read_and_a_damaged_one_is_named(tmp_path: Path):
         file.seek(file.tell())
         file.write("not json\n")
     with pytest.raises(UserError, match="line 2: this is no held-out row"):
+        read_heldout(path)
+
+
+@pytest.mark.parametrize("row", [
+    {"messages": [{"role": "user", "content": None}, {"role": "assistant", "content": "a"}]},
+    {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": ["a"]}]},
+    {"messages": [{"role": None, "content": "q"}]}])
+def test_a_row_whose_content_is_no_text_is_named_and_not_read_as_none(tmp_path: Path, row: dict):
+    path = tmp_path / "heldout.jsonl"
+    path.write_text(json.dumps(row), encoding="utf-8")
+    with pytest.raises(UserError, match="line 1: this is no held-out row .*no text"):
         read_heldout(path)

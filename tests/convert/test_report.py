@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from convert.check import Check, FileReport
+from convert.check import EXACT_STOPS, MISSED_OF, Check, FileReport
 from convert.plot import Point, svg
-from convert.report import check_place, page, write
+from convert.report import CSS, check_place, page, write
 from models import runs
 from models.errors import UserError
 
@@ -162,3 +162,32 @@ def test_labels_of_many_files_do_not_lie_on_each_other():
 def test_one_file_alone_and_files_of_one_size_can_be_drawn():
     for given in (points(("Q8_0", 1000, 0.001)), points(("A", 5, 0.0), ("B", 5, 0.0))):
         assert not re.search("nan|inf", svg(given))
+
+
+def test_the_plot_shows_whole_models_only():
+    """An adapter's few megabytes beside them would look like a model that is as good and far smaller."""
+    both = page({"files": [file("a.gguf", "Q8_0"), file("b.gguf", "adapter")]})
+    assert both.count("<circle") == 1
+    assert "<svg" not in page({"files": [file("b.gguf", "adapter")]})
+
+
+def test_sizes_and_keys_are_told_in_a_persons_words():
+    one = file("a.gguf", "Q8_0") | {"bytes": 37_888}
+    about = {"reference": {"peak_mb": 12.5, "is_layerwise": False, "refused_rows": 2},
+             "importance": {"is_apart": False, "text": "held-out rows"}}
+    text = "".join(parsed(page({"files": [one], **about})).texts)
+    assert "37.9 kB" in text and "0.0 MB" not in text
+    assert "most memory, MB: 12.5" in text and "layer by layer: no" in text
+    assert "on rows that are not compared: no" in text
+    assert "peak mb" not in text and "is apart" not in text and "refused by the chat template: 2" in text
+
+
+def test_the_rule_of_stopping_is_told():
+    text = "".join(parsed(page({"files": []})).texts)
+    assert "F32, F16, BF16 and Q8_0 must end their own" in text and ", ".join(EXACT_STOPS[:-1]) in text
+    assert "may miss one answer in four" in text and MISSED_OF == 4 and "kept every promise" not in text
+
+
+def test_a_hidden_table_head_is_no_wider_than_the_page():
+    [head] = re.findall(r"thead \{([^}]*)\}", CSS.read_text(encoding="utf-8"))
+    assert "width: 1px" in head and "overflow: hidden" in head and "display: block" in head

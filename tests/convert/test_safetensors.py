@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 from convert import safetensors
@@ -155,6 +156,16 @@ def test_a_head_of_its_own_is_no_longer_tied(tmp_path: Path, gemma3: Path):
     assert torch.equal(loaded["model.embed_tokens.weight"], wanted["model.embed_tokens.weight"])
 
 
+def test_a_base_in_64_bits_is_written_in_32(tmp_path: Path, gemma3: Path):
+    base = Path(shutil.copytree(gemma3, tmp_path / "base"))
+    weights = load_file(base / "model.safetensors")
+    save_file({name: tensor.double() for name, tensor in weights.items()}, base / "model.safetensors",
+              metadata={"format": "pt"})
+    safetensors.write(MergedModel(base, [], "x"), base, tmp_path / "out", silent)
+    again = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(torch.equal(again[name], weights[name]) for name in weights) and again.keys() == weights.keys()
+
+
 def test_what_goes_wrong_leaves_nothing(tmp_path: Path, gemma3: Path):
     model = MergedModel(gemma3, [], "x")
 
@@ -175,7 +186,7 @@ def test_what_goes_wrong_leaves_nothing(tmp_path: Path, gemma3: Path):
 
 def test_a_disk_that_is_too_small_or_fills_up(small_disk: Path, gemma3: Path):
     model = MergedModel(gemma3, [], "x")
-    with pytest.raises(UserError, match=r"merged weights need .* are free"):
+    with pytest.raises(UserError, match=r"The export needs .* and the disk has"):
         big = type("Big", (Numbers,), {"source_shape": lambda self, name: (10_000_000, 1)})(np.zeros((1, 1)))
         safetensors.write(big, gemma3, small_disk / "out", silent, type_name="F32")
     with pytest.raises(UserError, match="The disk is full: out could not be written"):

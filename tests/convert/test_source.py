@@ -109,3 +109,23 @@ def test_what_can_not_be_exported_is_said(tmp_path: Path, tuned: Path):
         found(Path("nowhere"))
     with pytest.raises(UserError, match="gives no file name; use letters and digits"):
         found(tuned, name="///")
+
+
+@pytest.mark.parametrize(("name", "stem"), [
+    ("модель", "модель"), ("मॉडल 2", "मॉडल-2"), ("e\u0301te\u0301", "été"), ("a/b\\c: d", "a-b-c-d"), ("../x", "x"),
+    ("_x", "_x"), ("n" * 300, "n" * 150), ("ж" * 300, "ж" * 75), ("a" + "ж" * 300, "a" + "ж" * 74)])
+def test_a_name_becomes_a_file_name_of_any_script(gemma3: Path, name: str, stem: str):
+    assert found(gemma3, name=name).stem == stem
+
+
+def test_the_result_does_not_go_into_what_it_is_made_from(tuned: Path, gemma3: Path):
+    for out in (gemma3, tuned):
+        with pytest.raises(UserError, match=f"The export would go into {out}, which it is made from"):
+            found(tuned, out=str(out))
+    assert found(tuned, out=str(tuned / "export")).out == tuned / "export"
+
+
+def test_a_snapshot_in_the_cache_has_the_models_name(tmp_path: Path, gemma3: Path):
+    snapshot = tmp_path / "models--google--gemma-3-1b-it" / "snapshots" / "0123456789abcdef"
+    shutil.copytree(gemma3, snapshot)
+    assert (found(snapshot).stem, found(snapshot).title) == ("gemma-3-1b-it", "gemma-3-1b-it")

@@ -9,7 +9,7 @@ from convert.probes import Messages, built_in
 from convert.survey import Survey
 from runtime.reference import ActivationSums, Reference
 from tasks.controls import controls_of
-from tasks.prompt import sample_ids
+from tasks.prompt import prompt_ids, sample_ids
 from tests.convert.tiny import make_base
 
 
@@ -131,3 +131,32 @@ def test_it_can_be_stopped(reference: Reference, text: str):
 
     with pytest.raises(Stopped):
         Survey.take(reference, rows(3), stop)
+
+
+def test_rows_that_the_template_refuses_are_left_out_and_counted(reference: Reference):
+    twice = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}]
+    found = Survey.take(reference, [twice, *rows(5), twice], quiet, wants_sums=True)
+    alone = Survey.take(reference, rows(5), quiet, wants_sums=True)
+    assert found.refused == [twice] * 2 and not alone.refused and found.to_json()["refused_rows"] == 2
+    assert found.rows == alone.rows and found.prompts == alone.prompts and found.heldout_prompts == 10
+    none = Survey.take(reference, [twice], quiet, wants_sums=True)
+    assert none.refused == [twice] and none.heldout_tokens == none.heldout_prompts == 0 and none.sums is None
+
+
+@pytest.mark.parametrize("count", [0, 3, 90])
+def test_one_row_is_as_long_as_asked(reference: Reference, count: int):
+    """Of the user's rows where they suffice, else of the others; the rest is as before."""
+    found = Survey.take(reference, rows(count), quiet, long_row_tokens=300)
+    joined = [token for row in rows(count) for token in sample_ids(row, reference.tokenizer)[0]]
+    assert max(map(len, found.rows)) == len(found.rows[0]) == 300
+    assert 1000 < sum(map(len, found.rows)) <= surveys.COMPARED_TOKENS
+    assert (found.rows[0] == joined[:300]) is (count == 90)
+    assert found.heldout_tokens == (2000 if count == 90 else len(joined))
+
+
+def test_answers_are_asked_for_where_they_end_soon(reference: Reference):
+    long = [[*row[:-1], {"role": "assistant", "content": "So. " * 400}] for row in rows(20)]
+    found = Survey.take(reference, [*long, *rows(12)[8:]], quiet)
+    assert len(found.starts) == surveys.GREEDY_STARTS == 8
+    assert [start.ids for start in found.starts[:4]] == [prompt_ids(row[:-1], reference.tokenizer)
+                                                         for row in rows(12)[8:]]

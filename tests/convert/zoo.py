@@ -91,8 +91,11 @@ KINDS = {
 }
 
 
-def make(name: str, folder: Path, tokenizer: Path) -> Path:
-    """Save the model called name in folder/name, with the tokenizer's files."""
+def make(name: str, folder: Path, tokenizer: Path, is_sharp: bool = False) -> Path:
+    """Save the model called name in folder/name, with the tokenizer's files.
+
+    is_sharp: with other weights than those in golden.json, under which every part of a layer moves the logits.
+    """
     kind, out = KINDS[name], folder / name
     out.mkdir(parents=True)
     for file, content in {"config.json": kind.config, **kind.files}.items():
@@ -104,8 +107,20 @@ def make(name: str, folder: Path, tokenizer: Path) -> Path:
     draw = np.random.default_rng(len(name))
     tensors = {source: torch.from_numpy(draw.normal(0, 0.1, shape) + 0.01).to(DTYPES[kind.dtype])
                for source, shape in sorted(shapes(kind.config).items())}
+    if is_sharp:
+        tensors = {source: sharpened(source, values, kind.config) for source, values in tensors.items()}
     _save(out, tensors, kind.shards)
     return out
+
+
+def sharpened(source: str, values: torch.Tensor, config: dict[str, Any]) -> torch.Tensor:
+    """Norms around one, and attention that looks at some tokens more than at others."""
+    model_type = config.get("text_config", config)["model_type"]
+    if "vision" in source or "mm_" in source:
+        return values
+    if "norm" in source or "layer_scalar" in source:
+        return values + (0 if model_type in ("gemma", "gemma2", "gemma3_text") else 1)
+    return values * (4 if "self_attn" in source and source.endswith("weight") else 1)
 
 
 def _save(out: Path, tensors: dict[str, torch.Tensor], shards: int) -> None:

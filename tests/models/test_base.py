@@ -45,6 +45,28 @@ def test_a_missing_folder_and_a_missing_shard(folder, tmp_path):
         base.check_base(folder)
 
 
+def test_a_whole_file_beside_shards_is_two_models(folder):
+    (folder / "model-1.safetensors").write_bytes(b"weights")
+    index = folder / "model.safetensors.index.json"
+    index.write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+    with pytest.raises(UserError, match="both model.safetensors and an index of other files, model-1.safetensors"):
+        base.check_base(folder)
+    index.write_text('{"weight_map": {"a": "model-1.safetensors", "b": "model.safetensors"}}')
+    assert len(base.weight_files(folder)) == 2
+
+
+def test_weights_that_are_no_file_are_named(folder, tmp_path):
+    weights = folder / "model.safetensors"
+    weights.unlink()
+    weights.mkdir()
+    with pytest.raises(UserError, match="model.safetensors is a folder; copy or download"):
+        base.check_base(folder)
+    weights.rmdir()
+    weights.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="model.safetensors is a link to a file that is not there"):
+        base.check_base(folder)
+
+
 @pytest.mark.parametrize("index", ["[]", "3", "{}", '{"weight_map": []}', '{"weight_map": {"a": 5, "b": "c"}}'])
 def test_an_index_that_is_none_is_named(folder, index):
     (folder / "model.safetensors.index.json").write_text(index)

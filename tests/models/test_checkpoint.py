@@ -43,6 +43,8 @@ def one(**change: object) -> dict:
     ({"w": 3}, b"", None, "its entry for w is not readable"),
     (one(data_offsets=[0]), bytes(8), None, "its entry for w is not readable"),
     (one(shape=["x"]), bytes(8), None, "its entry for w is not readable"),
+    ({"w": one()["w"] | {"shape": [float("inf")]}}, bytes(8), None, "its entry for w is not readable"),
+    (one() | {"v": one(data_offsets=[4, 12])["w"]}, bytes(12), None, "its tensors w and v lie in the same place"),
     (one(shape=[3]), bytes(8), None, r"the tensor w has 8 bytes, which does not fit F32 \[3\]"),
     (one(shape=[-1, -2]), bytes(8), None, r"does not fit F32 \[-1, -2\]"),
     (one(data_offsets=[-8, 0]), bytes(8), None, "does not fit F32"),

@@ -2,6 +2,7 @@
 
 import shutil
 
+import gguf
 import pytest
 
 from models import library, runs
@@ -63,3 +64,20 @@ def test_what_is_not_there_is_named(galen_home, demo_gguf, tmp_path):
         library.find_base(str(tmp_path / "none"))
     with pytest.raises(UserError, match="is a GGUF; training starts from"):
         library.find_base(str(folder / "r1-Q8_0.gguf"))
+
+
+def test_what_is_no_whole_model_is_called_what_it_is(tmp_path, demo_gguf, demo_base):
+    for kind, architecture, text in (("adapter", "gemma3", "is an adapter"), ("imatrix", "", "an importance matrix"),
+                                     ("mmproj", "clip", "a vision projector"), ("model", "clip", "vision projector")):
+        path = tmp_path / f"{kind}-{architecture}.gguf"
+        writer = gguf.GGUFWriter(path, architecture)
+        if not architecture:
+            writer.kv_data[0].clear()
+        writer.add_type(kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.close()
+        with pytest.raises(UserError, match=f"{path.name} is .*{text.removeprefix('is ')}.* name the model's GGUF"):
+            library.find_model(str(path))
+    with pytest.raises(UserError, match="is a model as safetensors.*export it first: python launcher.py export"):
+        library.find_model(str(shutil.copytree(demo_base, tmp_path / "m", ignore=shutil.ignore_patterns("*.gguf"))))

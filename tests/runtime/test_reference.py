@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from models import runs
+from models.checkpoint import read_header
 from models.errors import UserError
 from runtime.reference import ActivationSums, Reference
 from tests.convert.tiny import make_adapter, make_base
@@ -190,3 +191,71 @@ def test_an_id_beyond_the_embedding_is_one_line(is_layerwise, bases):
     for ask in (lambda: reference.logits([2, 100_000]), lambda: reference.generate([2, 100_000], 1, ())):
         with pytest.raises(UserError, match="gives the id 100,000 .* the model's embedding has 8,192 rows"):
             ask()
+
+
+def configure(base: Path, **values: object) -> None:
+    path = base / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+def in_shards(base: Path, index: dict) -> None:
+    """The weights in a file that an index names, which says nothing else but what index says."""
+    (base / "model.safetensors").rename(base / "model-00001-of-00001.safetensors")
+    names = read_header(base / "model-00001-of-00001.safetensors")
+    (base / "model.safetensors.index.json").write_text(
+        json.dumps(index | {"weight_map": dict.fromkeys(names, "model-00001-of-00001.safetensors")}), encoding="utf-8")
+
+
+UNLOADABLE = {
+    "padding beyond the embedding": (lambda b: configure(b, pad_token_id=99_999), "AssertionError: Padding_idx must"),
+    "a text as end": (lambda b: configure(b, eos_token_id="x"), "field 'eos_token_id': TypeError"),
+    "no float": (lambda b: configure(b, rms_norm_eps=0), "field 'rms_norm_eps'"),
+    "no such type": (lambda b: configure(b, dtype="floaty"), "has no attribute 'floaty'"),
+    "an index without metadata": (lambda b: in_shards(b, {}), "KeyError: 'metadata'"),
+    "a shape of no embedding": (lambda b: configure(b, intermediate_size=95),
+                                r"down_proj.* \[64, 96\], and config.json makes it"),
+    "two tensors in one place": (lambda b: share_bytes(b), "lie in the same place"),
+}
+
+
+def share_bytes(base: Path) -> None:
+    raw = (base / "model.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:8 + length])
+    first, second, *_ = (name for name in header if "q_norm" in name)
+    header[second]["data_offsets"] = header[first]["data_offsets"]
+    text = json.dumps(header).encode()
+    (base / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + length:])
+
+
+@pytest.mark.parametrize("kind", UNLOADABLE)
+def test_what_transformers_can_not_load_is_one_line(kind, bases, tmp_path):
+    base = Path(shutil.copytree(bases["gemma3_text"], tmp_path / "base"))
+    spoil, words = UNLOADABLE[kind]
+    spoil(base)
+    with pytest.raises(UserError, match=words) as error:
+        Reference(base, None, 1, is_layerwise=False)
+    assert "\n" not in str(error.value) and str(base) in str(error.value)
+
+
+def test_a_tokenizer_that_can_not_be_loaded_is_one_line(bases, tmp_path):
+    base = Path(shutil.copytree(bases["gemma3_text"], tmp_path / "base"))
+    (base / "tokenizer.json").write_text("{")
+    (base / "tokenizer.model").unlink(missing_ok=True)
+    for is_layerwise in (False, True):
+        with pytest.raises(UserError, match="transformers can not load .*base") as error:
+            Reference(base, None, 1, is_layerwise)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("has_head", [False, True])
+@pytest.mark.parametrize("is_layerwise", [False, True])
+def test_rows_beyond_the_vocabulary_change_nothing(is_layerwise, has_head, bases, tmp_path):
+    base = Path(shutil.copytree(bases["gemma3_text"], tmp_path / "base"))
+    tensors = {name: tensor.clone() for name, tensor in load_file(base / "model.safetensors").items()}
+    longer = torch.cat([tensors["model.embed_tokens.weight"], torch.full((8, 64), 9.0)])
+    head = {"lm_head.weight": longer.clone()} if has_head else {}
+    save_file(tensors | {"model.embed_tokens.weight": longer} | head, base / "model.safetensors",
+              metadata={"format": "pt"})
+    got, wanted = (Reference(folder, None, 1, is_layerwise).logits(IDS) for folder in (base, bases["gemma3_text"]))
+    assert np.array_equal(got, wanted)

@@ -32,6 +32,19 @@ def with_template(tokenizer: HFTokenizer, template: str) -> HFTokenizer:
     return other
 
 
+@pytest.mark.parametrize(("name", "is_used"), [("default", True), ("tool_use", False)])
+def test_of_several_templates_the_default_one_is_used(demo_base, name, is_used):
+    hf = AutoTokenizer.from_pretrained(demo_base)
+    one = hf.chat_template
+    hf.chat_template = {name: one, "another": "{{ bos_token }}"}
+    named = HFTokenizer(hf)
+    assert named.template == (one if is_used else "")
+    messages = [{"role": "system", "content": "Be kind"}, user("Hi")]
+    if is_used:
+        hf_ids = hf.apply_chat_template(messages, chat_template=one, add_generation_prompt=True)["input_ids"]
+        assert prompt.prompt_ids(messages, named) == hf_ids
+
+
 def theirs(tokenizer: HFTokenizer, messages, is_open=True) -> list[int]:
     return tokenizer.hf.apply_chat_template(messages, chat_template=tokenizer.template,
                                             add_generation_prompt=is_open)["input_ids"]

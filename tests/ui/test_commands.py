@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -164,3 +165,21 @@ def test_a_table_whose_name_is_no_unicode_is_learned_from(tmp_path):
 def test_models_lists_the_embedded_one(tmp_path):
     done = galen("models", "--json", home=tmp_path)
     assert json.loads(done.stdout)[0]["name"] == "demo"
+
+
+def test_a_red_export_prints_its_report_as_json_too(tmp_path, demo_base):
+    base = shutil.copytree(demo_base, tmp_path / "odd", ignore=shutil.ignore_patterns("*.gguf"))
+    tokenizer = json.loads((base / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:100]       # other ids than tokenizer.model gives
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
+    done = galen("export", base, "--type", "Q8_0", "--out", tmp_path / "out", "--json", home=tmp_path)
+    assert done.returncode == 2 and "The check found that the file is not the model" in done.stderr
+    report = json.loads(done.stdout)
+    assert report["folder"] == str(tmp_path / "out")
+    assert [(one["name"], one["status"]) for one in report["files"]] == [("odd-Q8_0.failed.gguf", "red")]
+
+
+def test_the_help_of_export_says_what_it_does_without_being_told(tmp_path):
+    text = " ".join(galen("export", "--help", home=tmp_path).stdout.split())
+    assert "With --push also the folder of an earlier export, which is uploaded as it is" in text
+    assert "there is no importance matrix either" in text
