@@ -3,7 +3,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -15,6 +14,7 @@ from models.errors import UserError
 from models.header import read_header
 from models.job import Job
 from models.library import find_model
+from tests.convert.eventful import Eventful
 from tests.convert.fake_hub import TOKEN, fake_hub
 from tests.convert.fake_ollama import fake_ollama
 from tests.convert.tiny import fill, make_adapter, merged_by_peft
@@ -276,20 +276,6 @@ def test_an_earlier_export_is_pushed_as_it_is(tmp_path: Path, tuned: Callable[[s
         assert not hub.files
 
 
-class Asked(Job):
-    """A job at whose first event that begins so something happens."""
-
-    def __init__(self, folder: Path, text: str, happens: Callable[[], None]):
-        super().__init__(folder)
-        self.text, self.happens = text, happens
-
-    def event(self, kind: str, **values: Any) -> None:
-        super().event(kind, **values)
-        if str(values.get("text", "")).startswith(self.text):
-            self.text = "\0"
-            self.happens()
-
-
 def states(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -299,7 +285,7 @@ def test_a_second_export_that_stops_while_it_sums_up_leaves_the_first_as_it_was(
     base, out = make_seeing(tmp_path / "seeing", demo_base), tmp_path / "out"
     export(ExportConfig(threads=1, source=str(base), out=str(out), types=("Q8_0",), name="x", compare=False), job)
     before = states(out)
-    stopping = Asked(job.folder, "Checksum of x", (job.folder / runs.STOP).touch)
+    stopping = Eventful(job.folder, "Checksum of x", (job.folder / runs.STOP).touch)
     export(ExportConfig(threads=1, source=str(base), out=str(out), types=("F16",), name="x", compare=False), stopping)
     assert states(out) == before and notes(job).endswith("Stopped; nothing was left behind.")
     (job.folder / runs.STOP).unlink()
@@ -309,7 +295,7 @@ def test_a_second_export_that_stops_while_it_sums_up_leaves_the_first_as_it_was(
 
 def test_until_everything_is_ready_nothing_has_a_final_name(tmp_path: Path, terse: Path, job: Job):
     out, seen = tmp_path / "out", list[set[str]]()
-    looking = Asked(job.folder, "Checksum of x", lambda: seen.append(left(out)))
+    looking = Eventful(job.folder, "Checksum of x", lambda: seen.append(left(out)))
     export(ExportConfig(threads=1, source=str(terse), out=str(out), name="x", compare=False), looking)
     assert [name.startswith(".galen-") for names in seen for name in names] == [True]
 
@@ -317,7 +303,7 @@ def test_until_everything_is_ready_nothing_has_a_final_name(tmp_path: Path, ters
 def test_stopping_while_it_is_sent_says_where_the_files_are(tmp_path: Path, terse: Path, job: Job,
                                                             monkeypatch: pytest.MonkeyPatch):
     out = tmp_path / "out"
-    stopping = Asked(job.folder, "Sending", (job.folder / runs.STOP).touch)
+    stopping = Eventful(job.folder, "Sending", (job.folder / runs.STOP).touch)
     with fake_ollama() as ollama:
         monkeypatch.setenv("OLLAMA_HOST", ollama.address)
         export(ExportConfig(threads=1, source=str(terse), out=str(out), name="x", ollama="notes"), stopping)

@@ -20,6 +20,7 @@ from models import knobs, runs
 from models.errors import UserError
 from models.header import read_header
 from models.job import Job
+from tests.convert.eventful import Eventful
 from tests.convert.tiny import fill, make_adapter, make_base
 
 
@@ -215,20 +216,6 @@ def test_a_base_that_moved_is_found_by_pefts_note(run: Path, terse: Path, tmp_pa
     note = run / runs.ADAPTER / "base.json"
     note.write_text(json.dumps(json.loads(note.read_text()) | {"path": str(tmp_path / "gone")}))
     assert resolve(ExportConfig(source=str(run)), tmp_path).base == terse
-
-
-class Eventful(Job):
-    """A job at whose first event with that text something happens: the disk fills up, somebody presses Stop."""
-
-    def __init__(self, folder: Path, text: str, happens: Any):
-        super().__init__(folder)
-        self.text, self.happens = text, happens
-
-    def event(self, kind: str, **values: Any) -> None:
-        super().event(kind, **values)
-        if str(values.get("text", "")).startswith(self.text):
-            self.text = "\0"
-            self.happens()
 
 
 @pytest.mark.parametrize("text", ["Loading the reference", "Merging, quantizing"])
