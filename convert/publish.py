@@ -16,7 +16,7 @@ from convert.handover import HandedOver, HandOver
 from convert.licence import read_licence
 from convert.probes import Messages
 from convert.source import Source
-from convert.survey import Progress, Survey
+from convert.survey import Progress, Survey, ids_or_none
 from convert.vocab import Vocab
 from models import runs
 from models.errors import UserError
@@ -205,7 +205,6 @@ def _to_ollama(exported: Exported, done: HandedOver, job: Job, progress: Progres
         raise UserError(f"The files are in {out}, but nothing was sent to Ollama. {done.note}")
     ollama.create(name, out, done.described, progress, done.digests)
     job.event("note", text=f"Ollama has {name}; try: ollama run {name}")
-    asked = [row[:-1] for row in exported.heldout] or probes.starts()
     path = next(exported.final(one) for one in exported.passed if one.type_name in exported.config.gguf_types)
     probe = Probe(path, LoadConfig(ctx_tokens=ANSWER_CTX_TOKENS, threads=exported.config.threads))
     try:
@@ -214,7 +213,9 @@ def _to_ollama(exported: Exported, done: HandedOver, job: Job, progress: Progres
             made, reason = probe.generate(ids, max_tokens)
             text = b"".join(map(probe.piece, made)).decode("utf-8", "replace")
             return ollama.Answer(text=text, prompt_tokens=len(ids), reason=reason)
-        found = ollama.compare(name, asked[0], ours)
+        rows = (row[:-1] for row in exported.heldout)
+        asked = next((row for row in rows if ids_or_none(row, probe)), probes.starts()[0])
+        found = ollama.compare(name, asked, ours)
     finally:
         probe.close()
     job.event("note", text=f"One prompt, greedily, through Ollama and here: {found.note}.")
