@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from convert import probes
+from convert.config import ADAPTER
 from convert.families.tensor import Tensor as PlannedTensor
 from convert.gguf import Plan
 from convert.loss import MOST_RATIO, Loss, compare
@@ -105,25 +106,36 @@ def check_files(files: Sequence[tuple[Path, str]], survey: Survey, reference: Re
 
     progress may raise to stop. A file that can not be opened gets a report with that one failed check.
     """
-    longest = max([len(ids) for ids in survey.rows] + [len(start.ids) + len(start.answer) for start in survey.starts])
-    config = LoadConfig(ctx_tokens=longest + 2 * GREEDY_TOKENS + 8, threads=threads, exact=True)
-    reports = []
+    config, reports = exact_config(survey, threads), []
     for path, kind in files:
         report = FileReport(path=path, type_name=kind, bytes=path.stat().st_size)
         reports.append(report)
         for model in _opened(report, config):
-            progress(f"Checking the prompts of {kind}", 0, 1)
             report.checks.append(planned_check(planned, path, kind))
-            report.checks += template_checks(model, survey.tokenizer)
-            report.checks += prompt_checks(model, survey)
-            loss = compare(model, survey, reference,
-                           lambda done, of: progress("Comparing logits with the reference", done, of))
-            report.checks += loss_checks(loss, limits[kind])
-            report.compared = {"tokens": loss.positions, "heldout_tokens": survey.heldout_tokens}
-            progress(f"Checking where {kind} stops", 0, 1)
-            report.checks += stop_checks(model, survey, kind in EXACT_STOPS)
+            hold_against(model, report, survey, reference, limits[kind], kind in EXACT_STOPS, progress)
         _measure(report, threads)
     return reports
+
+
+def exact_config(survey: Survey, threads: int) -> LoadConfig:
+    """How a file is loaded to be compared: exactly, with room for the longest row and for answers that do not end."""
+    longest = max([len(ids) for ids in survey.rows] + [len(start.ids) + len(start.answer) for start in survey.starts])
+    return LoadConfig(ctx_tokens=longest + 2 * GREEDY_TOKENS + 8, threads=threads, exact=True)
+
+
+def hold_against(model: Probe, report: FileReport, survey: Survey, reference: Reference, kl_limit: float,
+                 is_exact: bool, progress: Progress) -> None:
+    """Add to report what the reference's words and numbers show of an opened model."""
+    is_adapter = report.type_name == ADAPTER
+    named, what = ("the adapter", "the adapter") if is_adapter else (report.type_name, "logits")
+    progress(f"Checking the prompts of {named}", 0, 1)
+    report.checks += template_checks(model, survey.tokenizer) + prompt_checks(model, survey)
+    loss = compare(model, survey, reference,
+                   lambda done, of: progress(f"Comparing {what} with the reference", done, of))
+    report.checks += loss_checks(loss, kl_limit)
+    report.compared = {"tokens": loss.positions, "heldout_tokens": survey.heldout_tokens}
+    progress(f"Checking where {named} stops", 0, 1)
+    report.checks += stop_checks(model, survey, is_exact)
 
 
 def check_structure(files: Sequence[tuple[Path, str]], planned: Planned, progress: Progress,
@@ -231,13 +243,18 @@ def _measure(report: FileReport, threads: int) -> None:
     if any(check.name == OPENS for check in report.checks):
         return
     report.mix = mix(read_header(report.path))
+    report.figures = speeds(report.path, None, threads)
+
+
+def speeds(path: Path, adapter: Path | None, threads: int) -> dict[str, float]:
+    """Seconds to load, and tokens a second, here, as a person would load it; adapter: switched on beside it."""
     config = LoadConfig(ctx_tokens=SPEED_PROMPT_TOKENS + SPEED_NEW_TOKENS + 8, threads=threads)
     began = time.perf_counter()
-    with closing(Probe(report.path, config)) as model:
+    with closing(Probe(path, config, adapter)) as model:
         loaded = time.perf_counter()
         read, made = model.speeds(text_ids(model, SPEED_PROMPT_TOKENS), SPEED_NEW_TOKENS)
-    report.figures = {"load_s": round(loaded - began, 3), "prompt_tokens_per_s": round(read, 1),
-                      "generated_tokens_per_s": round(made, 1)}
+    return {"load_s": round(loaded - began, 3), "prompt_tokens_per_s": round(read, 1),
+            "generated_tokens_per_s": round(made, 1)}
 
 
 def mix(header: Header) -> dict[str, dict[str, int]]:

@@ -1,7 +1,6 @@
 """Gemma 3, text alone or with a vision tower: what llama.cpp's architecture "gemma3" reads."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from convert.families.settings import (
     number,
     refuse_unless,
     table,
-    tied,
+    text_config,
     whole,
     with_defaults,
 )
@@ -97,14 +96,6 @@ def tensors(config: Config, present: frozenset[str] = frozenset()) -> list[Tenso
     layers = range(full["num_hidden_layers"])
     return [*outer_tensors(full, plus_one, is_trimmed=True), *own_head(full, present, is_trimmed=True),
             *(t for k in layers for t in layer_norms(k, norms, plus_one) + layer_matrices(full, k))]
-
-
-def text_config(config: Config) -> Config:
-    """The language model's settings: config itself, or what a model with vision keeps of them inside."""
-    inner = config.get("text_config")
-    if not isinstance(inner, Mapping):
-        return tied(config)
-    return tied({"tie_word_embeddings": config.get("tie_word_embeddings"), **inner})
 
 
 def canonical(name: str) -> str:

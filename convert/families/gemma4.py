@@ -1,13 +1,12 @@
 """Gemma 4, the dense sizes' text: the keys and tensors that llama.cpp's architecture "gemma4" reads."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from convert.families.decoder import layer_matrices, layer_norms, outer_tensors, own_head, shape_metadata
-from convert.families.settings import cap, number, refuse_unless, table, tied, whole, with_defaults
+from convert.families.settings import cap, number, refuse_unless, table, text_config, whole, with_defaults
 from convert.families.tensor import GEMMA_4, Config, Family, Tensor
 from models.errors import UserError
 
@@ -164,14 +163,6 @@ def _ropes(full: Config) -> dict[str, dict[str, Any]]:
         raise UserError(f"config.json scales positions with {str(dict(given))[:200]}; Gemma 4 is exported with "
                         "\"proportional\" for the layers that see everything and \"default\" for the others only.")
     return ropes
-
-
-def text_config(config: Config) -> Config:
-    """The language model's settings: config itself, or what a model with towers keeps of them inside."""
-    inner = config.get("text_config")
-    if not isinstance(inner, Mapping):
-        return tied(config)
-    return tied({"tie_word_embeddings": config.get("tie_word_embeddings"), **inner})
 
 
 def canonical(name: str) -> str:

@@ -100,3 +100,11 @@ def check_attention_scale(config: Config, largest_layers: int) -> None:
     if config["num_hidden_layers"] == largest_layers:
         expected = config["hidden_size"] // config["num_attention_heads"]
     refuse_unless(config, "query_pre_attn_scalar", expected)
+
+
+def text_config(config: Config) -> Config:
+    """The language model's settings: config itself, or what a model with towers keeps of them inside."""
+    inner = config.get("text_config")
+    if not isinstance(inner, Mapping):
+        return tied(config)
+    return tied({"tie_word_embeddings": config.get("tie_word_embeddings"), **inner})
