@@ -2,7 +2,7 @@
 
 A config is a frozen keyword-only dataclass whose fields carry metadata:
 label (what the user reads), min, max (both inclusive), choices, unit. Field types: bool, int,
-float, str and tuple[str, ...].
+float, str, tuple[str, ...], and Tables: a list of tables of settings (the stages of a recipe).
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from models.errors import UserError
 
 Config = TypeVar("Config")
+Tables = tuple[dict[str, Any], ...]
 
 
 def check(config: Any) -> None:
@@ -83,6 +84,8 @@ def _parse_value(field: dataclasses.Field, text: str) -> Any:
                     "false": False, "off": False, "0": False, "no": False}[text.lower()]
         if base is tuple:
             return tuple(part for part in text.split(",") if part)
+        if base is dict:
+            raise ValueError
         return base(text)
     except (ValueError, KeyError):
         label = field.metadata.get("label", field.name)
@@ -93,6 +96,8 @@ def _base_type(declared: Any) -> type:
     names = {"bool": bool, "int": int, "float": float, "str": str}
     if isinstance(declared, str):
         return names.get(declared, tuple)
+    if declared == Tables:
+        return dict
     return declared if declared in names.values() else tuple
 
 
@@ -100,14 +105,14 @@ def _has_type(declared: Any, value: Any) -> bool:
     base = _base_type(declared)
     if base is float:
         return type(value) in (int, float)
-    if base is tuple:
-        return isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+    if base in (tuple, dict):
+        return isinstance(value, tuple) and all(isinstance(one, str if base is tuple else dict) for one in value)
     return type(value) is base
 
 
 def _type_words(declared: Any) -> str:
     return {bool: "on or off", int: "a whole number", float: "a number", str: "text",
-            tuple: "a list of names, separated by commas"}[_base_type(declared)]
+            tuple: "a list of names, separated by commas", dict: "a list of tables"}[_base_type(declared)]
 
 
 def _range_words(low: float | None, high: float | None) -> str:
