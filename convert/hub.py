@@ -7,6 +7,7 @@ imported online.
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,12 @@ TEXTS = {".json", ".jsonl", ".md", ".txt", ".html", ".jinja", ".csv", ".toml", "
 VOCABULARY = ("tokenizer.json", "vocab.json", "merges.txt", "model.safetensors.index.json")    # the base's own pieces
 LARGEST_TEXT = 64 << 20                         # bytes; what is larger is no text of ours
 SHOWN_HITS = 5
+# What a model card, a report or a header should not tell of a person. Dates, places and names without a title are not
+# among them: a licence and a card are full of those.
+PERSONAL = {"e-mail", "telephone", "fax", "social security number", "record number", "health plan number",
+            "network address", "home folder"}
+TITLE = re.compile(r"(?:\b(?:Mrs?|Ms|Miss|Dr|Prof|Professor)\.? |\b(?:patient|full) name:? )$", re.IGNORECASE)
+BIRTH = re.compile(r"\b(?:born(?: on)?|date of birth|birth ?date|d\.?o\.?b\.?)[:, ]{0,3}(?:is )?$", re.IGNORECASE)
 PUBLIC = ("https://huggingface.co/", "https://ai.google.dev/", "https://developers.google.com/", "https://github.com/",
           "http://www.w3.org/", "https://www.apache.org/", "http://www.apache.org/")
 Progress = Callable[[str, int, int], None]
@@ -49,7 +56,7 @@ def identifiers(folder: Path, names: Sequence[str], known: Sequence[str] = ()) -
     for name in names:
         for where, text in _texts(folder / name):
             for hit in find(text, known):
-                if hit.kind != "web address" or not hit.text.startswith(PUBLIC):
+                if _is_personal(hit, text):
                     found.append(Found(file=name, where=where or f"line {hit.line}", hit=hit))
     return found
 
@@ -70,6 +77,14 @@ def upload(folder: Path, repo: str, progress: Progress, *, is_public: bool = Fal
         raise UserError(f"Nothing was uploaded: {len(found)} places in {folder} look like personal data. {shown}{more}"
                         ". Take them out, or allow them if they are none.")
     return _in_child([str(folder), repo, *(["--public"] if is_public else [])], progress)
+
+
+def _is_personal(hit: Hit, text: str) -> bool:
+    left = text[max(0, hit.start - 30):hit.start]
+    if hit.kind == "web address":
+        return not hit.text.startswith(PUBLIC)
+    return hit.kind in PERSONAL or bool(hit.kind == "name" and TITLE.search(left)) or bool(
+        hit.kind == "date" and BIRTH.search(left))
 
 
 def _texts(path: Path) -> list[tuple[str, str]]:

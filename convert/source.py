@@ -69,7 +69,7 @@ def resolve(config: ExportConfig, run_folder: Path) -> Source:
         if one.adapter is None:
             raise UserError(f"{one.folder} holds no adapter; only trained runs and adapters can follow "
                             f"{config.source!r}.")
-    adapters = tuple(one.adapter for one in chain if one.adapter)
+    adapters = tuple(path for one in chain if one.adapter for path in (*_before(one.adapter), one.adapter))
     twice = next((path for path in adapters if adapters.count(path) > 1), None)
     if twice:
         raise UserError(f"The adapter {twice} is named twice; name each once, in the order of the trainings.")
@@ -133,6 +133,23 @@ def _base_of(adapter: Path) -> str:
         raise UserError(f"The adapter {adapter} does not say which base model it was trained on; name the base.")
     raise UserError(f"The adapter {adapter} was trained on {wanted!r}, which is no folder here; "
                     "name the base model's folder.")
+
+
+def _before(adapter: Path) -> list[Path]:
+    """The adapters that were merged into the base when this one was trained on it, in order: the stages before it.
+
+    Its base.json names them from where it lies. Raises UserError if one is not there.
+    """
+    note = _settings(adapter / runs.BASE) if (adapter / runs.BASE).is_file() else {}
+    named = note.get("before", [])
+    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+        raise UserError(f"{adapter / runs.BASE} does not name the stages before this one as a list; it is damaged.")
+    found = [(adapter / one).resolve() for one in named]
+    for path in found:
+        if not (path / CONFIG).is_file():
+            raise UserError(f"The adapter {adapter} was trained on its base with {path} merged into it, and there is "
+                            "no adapter; keep the whole run folder together.")
+    return found
 
 
 def _adapter_fingerprint(adapter: Path) -> str:

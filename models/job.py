@@ -21,14 +21,22 @@ class Job:
     def __init__(self, folder: Path):
         self.folder = folder
         self._lock = threading.Lock()
+        _drop_torn_line(folder / runs.EVENTS)
         self._events = (folder / runs.EVENTS).open("ab")
 
     def event(self, kind: str, **values: Any) -> None:
-        """Append one line {"t": seconds since 1970, "kind": kind, **values} and flush it."""
+        """Append one line {"t": seconds since 1970, "kind": kind, **values} and flush it.
+
+        While the disk is full, lines wait in memory for the next one; what is too much for it is lost, not the job.
+        """
         line = runs.json_bytes({"t": round(time.time(), 3), "kind": kind, **values})
         with self._lock:
-            self._events.write(line + b"\n")
-            self._events.flush()
+            try:
+                self._events.write(line + b"\n")
+                self._events.flush()
+            except OSError as error:
+                if not runs.is_disk_full(error):
+                    raise
 
     def is_stop_asked(self) -> bool:
         """True once somebody has made the stop file."""
@@ -37,6 +45,18 @@ class Job:
     def beat(self) -> None:
         """Renew the heartbeat: the modification time of pid.json."""
         os.utime(self.folder / runs.PID)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """A process that was killed, or met a full disk, may have left the beginning of a line."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        data = file.read(size)
+        if data and not data.endswith(b"\n"):
+            file.truncate(data.rfind(b"\n") + 1)
 
 
 def main(work: Callable[[Job], None]) -> None:

@@ -1,5 +1,6 @@
 """What lies on disk: the embedded model, the user's GGUFs, and those that exports left in run folders."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from models.errors import UserError
 from models.header import Header, read_header, read_metadata
 
 DEMO_NAME = "demo"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 DEMO_WORDS = "Galen's embedded model: a demonstration of the workflow, of no medical use."
 
 PARTS = {"adapter": "an adapter (LoRA), to be switched on beside the base it was trained on",
@@ -118,12 +120,41 @@ def _check_kind(path: Path) -> None:
 
 
 def find_base(name: str) -> Path:
-    """The base model folder called name: "demo" for the embedded one, else a path. Raises UserError if not whole."""
+    """The base model folder called name. Raises UserError if there is none, or it is not whole.
+
+    "demo" is the embedded one; else a path, or an OWNER/NAME of the hub that lies in Hugging Face's cache.
+    """
     folder = runs.DEMO_BASE if name == DEMO_NAME else Path(name).expanduser().resolve()
     if folder.suffix == ".gguf" and folder.is_file():
-        raise UserError(f"{folder.name} is a GGUF; training starts from the original model's Hugging Face folder.")
+        raise UserError(f"{folder.name} is a GGUF; training starts from the original model's Hugging Face folder"
+                        f"{_original(folder)}.")
+    if not folder.exists() and HUB_NAME.fullmatch(name):
+        folder = _cached(name)
     check_base(folder)
     return folder
+
+
+def _cached(name: str) -> Path:
+    """The newest snapshot of a hub's model in the local cache; nothing is asked of any network."""
+    from huggingface_hub import try_to_load_from_cache
+    config = try_to_load_from_cache(name, "config.json")
+    if not isinstance(config, str):
+        raise UserError(f"{name} is neither a folder nor in Hugging Face's cache on this machine; download it "
+                        f"(hf download {name}), or give the folder that holds it.")
+    return Path(config).parent
+
+
+def _original(path: Path) -> str:
+    """" (the file says ...)", or "" where a GGUF's header does not say what it was made from, or can not be read."""
+    try:
+        said = read_metadata(path)
+    except UserError:
+        return ""
+    base = "general.base_model.0."
+    names = (said.get(base + "repo_url"), "/".join(str(said[base + key]) for key in ("organization", "name")
+                                                   if said.get(base + key)), said.get("general.name"))
+    named = next((str(one) for one in names if one), "")
+    return f" (the file says it was made from {named})" if named else ""
 
 
 def notice_for(path: Path) -> str:

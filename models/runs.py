@@ -28,8 +28,11 @@ LOG = "log.txt"                 # what the process printed
 ADAPTER = "adapter"             # PEFT folder: adapter_config.json, adapter_model.safetensors
 BASE = "base.json"              # in it: path, fingerprint and family of the base that it was trained on
 CHECKPOINTS = "checkpoints"
+STARTED = "started.json"        # what a resumed run must have again: threads, processes, base, data
+SCRATCH = ".galen-"             # begins the names of folders that exist for a moment
 COMPLETE = "complete.json"      # in a checkpoint, written last: without it the checkpoint does not count
 STAGES = "stages"               # one run folder a stage, "1-NAME", "2-NAME", ...: what every run folder holds
+TABLE = "table.json"           # of a staged run: each set's scores before training and after each finished stage
 CURVE = "curve.png"
 TENSORBOARD = "tensorboard"     # the run as TensorBoard reads it
 HELDOUT = "heldout.jsonl"       # rows that training never saw, one Example a line: check and imatrix read them
@@ -38,6 +41,7 @@ UNUSABLE = "unusable.jsonl"     # rows left out: {"file", "line", "reason"}
 FINDINGS = "findings.json"      # what reading, cleaning, the leak guard and the identifier scan counted, with rows
 IDENTIFIERS = "identifiers.jsonl"       # the audit of the identifier scan, one hit a line
 PREVIEW = "preview.html"        # samples token by token
+PREVIEW_DATA = "preview.json"   # the same as records
 ESTIMATE = "estimate.json"      # the promise: time, memory, disk
 CARD = "README.md"              # in an adapter: its model card
 EXPORT = "export"               # where an export of this run goes by default
@@ -138,4 +142,4 @@ def read_json(path: Path) -> Any:
 def scratch_folder(beside: Path) -> tempfile.TemporaryDirectory:
     """A temporary folder on the same disk as beside, so that a rename out of it is one step."""
     make_folder(beside)
-    return tempfile.TemporaryDirectory(prefix=".galen-", dir=beside)
+    return tempfile.TemporaryDirectory(prefix=SCRATCH, dir=beside)

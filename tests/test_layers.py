@@ -21,7 +21,8 @@ ALLOWED = {
 }
 HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets"}
 ONLY_IN = {"gradio": {"ui"}, "fastapi": {"ui"}, "uvicorn": {"ui"}, "llama_cpp": {"runtime"},
-           **{name: {"train", "runtime/reference.py", "runtime/layerwise.py", "models/demo"} for name in HEAVY}}
+           **{name: {"train", "runtime/reference.py", "runtime/layerwise.py", "models/demo"} for name in HEAVY},
+           "datasets": {"train", "corpus/hub.py"}}
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "common", "misc", "manager"}
 MAX_LINES, MAX_FUNCTION_LINES = 400, 60
 

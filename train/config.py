@@ -110,22 +110,30 @@ class TrainConfig(DataConfig):
             raise UserError(f"Two stages have one name ({', '.join(names)}); give each its own.")
         return configs
 
-    def steps(self, samples: int) -> int:
+    def steps(self, samples: int, processes: int = 1) -> int:
         """Optimizer steps of a run over this many training samples."""
-        return self.max_steps or max(1, math.ceil(self.epochs * self.steps_an_epoch(samples)))
+        return self.max_steps or max(1, math.ceil(self.epochs * self.steps_an_epoch(samples, processes)))
 
-    def steps_an_epoch(self, samples: int) -> int:
+    def steps_an_epoch(self, samples: int, processes: int = 1) -> int:
         """Optimizer steps of one pass over this many samples."""
-        return math.ceil(math.ceil(samples / self.batch) / self.accumulate)
+        return math.ceil(samples / (self.batch * self.accumulate * processes))
 
     def warmup_steps(self, steps: int) -> int:
         """Steps of a run of this many at whose start the rate still grows from 0; the last step always learns."""
         return min(math.ceil(self.warmup * steps), steps - 1)
 
-    def eval_steps(self, samples: int) -> frozenset[int]:
+    def eval_steps(self, samples: int, processes: int = 1) -> frozenset[int]:
         """The steps after which the validation loss is measured; the last step is always one."""
-        last = self.steps(samples)
-        return frozenset(max(1, round(last * k / self.evals)) for k in range(1, self.evals + 1))
+        return _spread(self.evals, self.steps(samples, processes))
+
+    def checkpoint_steps(self, samples: int, processes: int = 1) -> frozenset[int]:
+        """The steps after which a checkpoint is written; the last step is always one."""
+        return _spread(self.checkpoints, self.steps(samples, processes))
+
+
+def _spread(times: int, steps: int) -> frozenset[int]:
+    """So many steps out of all, evenly, the last one included."""
+    return frozenset(max(1, round(steps * k / times)) for k in range(1, times + 1))
 
 
 def load_recipe(name: str) -> dict[str, Any]:

@@ -1,11 +1,7 @@
-"""Examples as token ids and labels, in batches of about equal length."""
+"""Examples as token ids and labels; what is too long loses the middle of its input."""
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
 
 from corpus.layouts import Example
 from corpus.read import Unusable
@@ -14,9 +10,15 @@ from tasks.prompt import Tokenizer, answer_ids, sample_ids, terminator
 
 IGNORED = -100                      # the label of a token that is context only
 CUT_MARK = "\n[...]\n"              # stands where the middle of an input was cut out
-LENGTH_NOISE = 0.1                  # share by which lengths are blurred, so that batches differ from epoch to epoch
-WIDTH_STEP = 32                     # oneDNN builds and keeps kernels for every width: few widths save 0.7 GB
-BATCHES_A_POOL = 16                 # samples are sorted by length within pools of this many batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """The middle of an input that a sample lost: text, which stood before token number `at`; it had whole_tokens."""
+
+    at: int
+    text: str
+    whole_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,17 @@ class Sample:
 
     ids: list[int]
     labels: list[int]
+    cut: Cut | None = None
+
+    @property
+    def whole_tokens(self) -> int:
+        """How many tokens it would have uncut."""
+        return self.cut.whole_tokens if self.cut else len(self.ids)
+
+    @property
+    def learned(self) -> int:
+        """How many of its tokens are learned."""
+        return sum(label != IGNORED for label in self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +48,21 @@ class Prepared:
     samples: list[Sample]
     unusable: list[Unusable]
     cut: int
+
+    def cut_words(self, max_len: int) -> str:
+        """What the limit costs, as a sentence for the person; "" if every row fits."""
+        if not self.cut:
+            return ""
+        lost = [len(sample.cut.text) / max(1, len(_input(example)))
+                for example, sample in zip(self.examples, self.samples, strict=True) if sample.cut]
+        return (f"{self.cut:,} of {len(self.samples):,} rows ({_percent(self.cut / len(self.samples))}) are longer "
+                f"than {max_len:,} tokens and lose the middle of their input, {_percent(sum(lost) / len(lost))} of it "
+                "on average; their instructions and answers stay whole.")
+
+
+def _percent(share: float) -> str:
+    """A share that is not 0 never reads as 0."""
+    return f"{100 * share:.1f}%" if share >= 0.001 else "less than 0.1%"
 
 
 def prepare(examples: Sequence[Example], tokenizer: Tokenizer, max_len: int) -> Prepared:
@@ -66,23 +94,25 @@ def prepare(examples: Sequence[Example], tokenizer: Tokenizer, max_len: int) -> 
 def _sample(example: Example, tokenizer: Tokenizer, max_len: int) -> tuple[Sample, bool]:
     """The sample, and whether its input was cut. Raises UserError if even without input it is too long."""
     ids, learned = sample_ids(example.messages, tokenizer)
-    is_cut = len(ids) > max_len
-    if is_cut:
-        ids, learned = _cut(example, tokenizer, max_len)
+    cut = None
+    if len(ids) > max_len:
+        whole_tokens = len(ids)
+        ids, learned, at, text = _cut(example, tokenizer, max_len)
+        cut = Cut(at=at, text=text, whole_tokens=whole_tokens)
     assert learned[-1] and ids[-1] == terminator(tokenizer)
     labels = [token if is_learned else IGNORED for token, is_learned in zip(ids, learned, strict=True)]
-    return Sample(ids=ids, labels=labels), is_cut
+    return Sample(ids=ids, labels=labels, cut=cut), cut is not None
 
 
-def _cut(example: Example, tokenizer: Tokenizer, max_len: int) -> tuple[list[int], list[bool]]:
-    """ids and mask with as much of both ends of the input as fits in max_len tokens."""
+def _cut(example: Example, tokenizer: Tokenizer, max_len: int) -> tuple[list[int], list[bool], int, str]:
+    """ids and mask with as much of both ends of the input as fits in max_len tokens; where it was cut, and what."""
     turn, start, length = _input_span(example)
+    text = example.messages[turn]["content"]
 
-    def with_kept(kept: int) -> tuple[list[int], list[bool]]:
+    def with_kept(kept: int, has_tail: bool = True) -> tuple[list[int], list[bool]]:
         messages = [dict(message) for message in example.messages]
-        text = messages[turn]["content"]
         head, tail = text[:start + (kept + 1) // 2], text[start + length - kept // 2:]
-        messages[turn]["content"] = head.rstrip() + CUT_MARK + tail.lstrip()
+        messages[turn]["content"] = head.rstrip() + CUT_MARK + (tail.lstrip() if has_tail else "")
         return sample_ids(messages, tokenizer)
 
     low, high = 0, length                            # low fits (if anything does), high does not
@@ -99,73 +129,29 @@ def _cut(example: Example, tokenizer: Tokenizer, max_len: int) -> tuple[list[int
             low, best = middle, tried
         else:
             high = middle
-    return best
+    without_tail = with_kept(low, has_tail=False)[0]
+    at = next((k for k, (one, other) in enumerate(zip(best[0], without_tail, strict=False)) if one != other),
+              min(len(best[0]), len(without_tail)))
+    return *best, at, text[start + (low + 1) // 2:start + length - low // 2]
+
+
+def _input(example: Example) -> str:
+    turn, start, length = _input_span(example)
+    return example.messages[turn]["content"][start:start + length]
 
 
 def _input_span(example: Example) -> tuple[int, int, int]:
-    """(which message, where in it, how many characters) may be cut: example.input, else the longest user message."""
-    users = [k for k, message in enumerate(example.messages) if message["role"] == "user"]
-    turn = max(users, key=lambda k: len(example.messages[k]["content"]))
-    text = example.messages[turn]["content"]
-    start = text.rfind(example.input) if example.input else -1
-    return (turn, start, len(example.input)) if start >= 0 else (turn, 0, len(text))
+    """(which message, where in it, how many characters) may be cut: example.input, else the longest user message.
 
-
-class Collator:
-    """Samples -> one padded batch of tensors, each (B, T)."""
-
-    def __init__(self, pad_id: int, has_token_types: bool):
-        """has_token_types: the model's forward takes token_type_ids (Gemma 3 with vision demands them in training)."""
-        self.pad_id, self.has_token_types = pad_id, has_token_types
-
-    def __call__(self, samples: Sequence[Sample]) -> dict[str, Any]:
-        """input_ids, attention_mask, labels int64, and logits_to_keep bool: the positions whose next token is learned.
-
-        Padded on the right to the longest sample, rounded up to WIDTH_STEP.
-        """
-        width = -(-max(len(sample.ids) for sample in samples) // WIDTH_STEP) * WIDTH_STEP
-        ids = torch.full((len(samples), width), self.pad_id)
-        labels = torch.full((len(samples), width), IGNORED)
-        mask = torch.zeros((len(samples), width), dtype=torch.long)
-        for k, sample in enumerate(samples):
-            n = len(sample.ids)
-            ids[k, :n], labels[k, :n], mask[k, :n] = torch.tensor(sample.ids), torch.tensor(sample.labels), 1
-        keep = torch.zeros_like(labels, dtype=torch.bool)
-        keep[:, :-1] = labels[:, 1:] != IGNORED
-        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels, "logits_to_keep": keep}
-        if self.has_token_types:
-            batch["token_type_ids"] = torch.zeros_like(ids)
-        return batch
-
-
-class GroupedByLength(torch.utils.data.Sampler[int]):
-    """Indices in an order whose batches hold samples of about equal length.
-
-    The order is a pure function of lengths, batch, seed and epoch; transformers' own length-grouped
-    sampler draws from the global generator, so that a resumed run would see another order.
+    Raises UserError if the input stands in no user message: what else there is may be the instruction.
     """
-
-    def __init__(self, lengths: Sequence[int], batch: int, seed: int):
-        self.lengths, self.batch, self.seed, self.epoch = lengths, batch, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order __iter__ gives; transformers' Trainer calls it before each."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        draw = random.Random(f"{self.seed} {self.epoch}")
-        order = list(range(len(self.lengths)))
-        draw.shuffle(order)
-        blurred = [length * draw.uniform(1 - LENGTH_NOISE, 1 + LENGTH_NOISE) for length in self.lengths]
-        pool = self.batch * BATCHES_A_POOL
-        batches = []
-        for start in range(0, len(order), pool):
-            by_length = sorted(order[start:start + pool], key=lambda k: blurred[k], reverse=True)
-            batches += [by_length[k:k + self.batch] for k in range(0, len(by_length), self.batch)]
-        short = [one for one in batches if len(one) < self.batch]
-        full = [one for one in batches if len(one) == self.batch]
-        draw.shuffle(full)
-        return (k for one in full + short for k in one)
+    users = [k for k, message in enumerate(example.messages) if message["role"] == "user"]
+    if not example.input:
+        turn = max(users, key=lambda k: len(example.messages[k]["content"]))
+        return turn, 0, len(example.messages[turn]["content"])
+    for turn in reversed(users):
+        start = example.messages[turn]["content"].rfind(example.input)
+        if start >= 0:
+            return turn, start, len(example.input)
+    raise UserError(f"it is too long, and its input ({example.input[:40]!r} ...) stands in none of its messages, so it "
+                    "is not known what may be cut")

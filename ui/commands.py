@@ -58,16 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--port", type=int, default=0, help="default: the first free one from 7860 up")
     one.set_defaults(run=serve)
 
-    one = commands.add_parser("train", help="teach a base model a task (LoRA)")
-    one.add_argument("recipe", nargs="?", default="", metavar="RECIPE", help="a ready recipe, or a .toml file")
-    one.add_argument("--base", default="", help="a Hugging Face folder, or \"demo\" (the embedded model)")
-    one.add_argument("--data", nargs="+", default=[], metavar="F", help="tables of examples")
-    one.add_argument("--eval", nargs="+", default=[], metavar="F", help="validation tables")
-    one.add_argument("--set", action="append", default=[], metavar="key=value", help="any setting of the recipe")
-    one.add_argument("--run", dest="at", default="", metavar="DIR", help="where the run folder is made")
-    one.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    one.set_defaults(run=run_train)
-
+    _add_train(commands)
     _add_export(commands)
     one = commands.add_parser("chat", help="talk to a model in the terminal")
     one.add_argument("model", metavar="MODEL", help="a listed model, a GGUF, a run folder, or \"demo\"")
@@ -88,6 +79,30 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--json", action="store_true")
     one.set_defaults(run=list_models)
     return parser
+
+
+def _add_train(commands: Any) -> None:
+    one = commands.add_parser("train", help="teach a base model a task (LoRA)")
+    one.add_argument("recipe", nargs="?", default="", metavar="RECIPE", help="a ready recipe, or a .toml file")
+    one.add_argument("--base", default="", help="a Hugging Face folder, or \"demo\" (the embedded model)")
+    one.add_argument("--data", nargs="+", action="extend", default=[], metavar="F",
+                     help="tables of examples: files, folders, or hf:OWNER/NAME; STAGE=F for one stage of the recipe")
+    one.add_argument("--eval", nargs="+", action="extend", default=[], metavar="F",
+                     help="validation tables (STAGE=F as well)")
+    one.add_argument("--layout", default="", help="the layout of the tables, when it is not recognised")
+    one.add_argument("--map", nargs="+", action="extend", default=[], metavar="FIELD=COLUMN",
+                     help="which column holds a field of the layout, as question=Frage")
+    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                     help="any setting of the recipe (STAGE.KEY=VALUE for one stage)")
+    one.add_argument("--run", dest="at", default="", metavar="DIR", help="where the run folder is made")
+    what = one.add_mutually_exclusive_group()
+    what.add_argument("--preview", action="store_true",
+                      help="show what the model would learn from, token by token; nothing is trained")
+    what.add_argument("--estimate", action="store_true",
+                      help="run a few steps, and say how long the whole run takes, in how much memory and disk")
+    what.add_argument("--resume", default="", metavar="DIR", help="go on with an interrupted run, as it was set up")
+    one.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    one.set_defaults(run=run_train)
 
 
 def _add_export(commands: Any) -> None:
@@ -133,25 +148,99 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    """Train in a child process and follow it."""
-    from train.config import recipe_names
+    """Train in a child process and follow it; or show what it would learn from, or what it would take."""
+    from train import ranks
     from ui.actions import train
+    if ranks.rank():                    # under accelerate launch; the first process has the folder and the terminal
+        return 0 if options.preview or options.estimate else ranks.join()
+    if options.resume:
+        folder, process, seen = train.resume(_resumed(options))
+        return _trained(folder, process, seen, options.json)
+    config = train.train_config(_recipe(options), train.Wishes(
+        base=options.base, data=options.data, evaluation=options.eval, columns=options.map, layout=options.layout,
+        assignments=options.set))
+    what = "preview" if options.preview else "estimate" if options.estimate else "run"
+    folder, process = train.start(config, options.at, what)
+    if what == "run":
+        return _trained(folder, process, 0, options.json)
+    return (_previewed if options.preview else _estimated)(folder, process, options.json)
+
+
+def _resumed(options: argparse.Namespace) -> str:
+    """The folder that --resume names. Raises UserError for other wishes: an interrupted run goes on as it was."""
+    given = {"a recipe": options.recipe, "--base": options.base, "--data": options.data, "--eval": options.eval,
+             "--layout": options.layout, "--map": options.map, "--set": options.set, "--run": options.at}
+    said = [name for name, value in given.items() if value]
+    if said:
+        raise UserError(f"--resume goes on with a run as it was set up, so it can not be given with {said[0]}; "
+                        "leave that out, or start a new run.")
+    return options.resume
+
+
+def _recipe(options: argparse.Namespace) -> str:
+    from train.config import recipe_names
     if not options.recipe:
         raise UserError(f"Name a recipe; there are {', '.join(recipe_names())}.")
-    config = train.train_config(options.recipe, base=options.base, data=options.data, evaluation=options.eval,
-                                assignments=options.set)
-    folder, process = train.start(config, options.at)
-    _follow(folder, process, f"Run folder: {folder}")
+    return options.recipe
+
+
+def _trained(folder: Path, process: Any, seen: int, is_json: bool) -> int:
+    """Follow a training to its end; promise against fact, and what comes next."""
+    from ui import jobs, terminal
+    try:
+        _follow(folder, process, f"Run folder: {folder}", seen)
+    except jobs.Interrupted as error:
+        raise UserError(f"{error} It goes on from its last checkpoint with: python launcher.py train --resume "
+                        f"{_quoted(folder)}; if the memory ran out, start anew with a smaller batch or max_len."
+                        ) from error
+    finally:
+        terminal.ring(runs.read_json(folder / runs.CONFIG)["notify"])
     result = runs.read_json(folder / runs.RESULT)
     has_adapter = (folder / runs.ADAPTER).is_dir()
-    if options.json:
-        print(json.dumps({"run": str(folder), **result}))
-    elif has_adapter:
+    promise = runs.read_json(folder / runs.ESTIMATE) if (folder / runs.ESTIMATE).is_file() else None
+    if is_json:
+        print(json.dumps({"run": str(folder), **result, "promise": promise}))
+        return 0 if has_adapter else 130
+    for line in terminal.kept_lines(promise, result) if promise else []:
+        print(line)
+    if has_adapter:
         print(f"The adapter is in {folder / runs.ADAPTER}. "
               f"Next: python launcher.py export {_quoted(folder)} --type Q8_0")
     else:
         print("Nothing had been learned yet, so there is no adapter.", file=sys.stderr)
     return 0 if has_adapter else 130
+
+
+def _previewed(folder: Path, process: Any, is_json: bool) -> int:
+    """Follow a preview and print it; status 130 if it was stopped."""
+    from ui import token_view
+    _follow(folder, process)
+    if not (folder / runs.PREVIEW).is_file():
+        return 130
+    preview, page = runs.read_json(folder / runs.PREVIEW_DATA), str(folder / runs.PREVIEW)
+    if is_json:
+        print(json.dumps({**preview, "page": page}))
+        return 0
+    for line in token_view.lines(preview, token_view.is_coloured(sys.stdout)):
+        print(token_view.printable(line, sys.stdout))
+    print(f"The same as a page: {page}")
+    return 0
+
+
+def _estimated(folder: Path, process: Any, is_json: bool) -> int:
+    """Follow an estimate and print the promise; status 130 if it was stopped."""
+    from ui import terminal
+    _follow(folder, process)
+    if not (folder / runs.ESTIMATE).is_file():
+        return 130
+    promise = runs.read_json(folder / runs.ESTIMATE)
+    if is_json:
+        print(json.dumps({"run": str(folder), **promise}))
+        return 0
+    for line in terminal.promise_lines(promise):
+        print(line)
+    print(f"To start exactly this run: python launcher.py train --resume {_quoted(folder)}")
+    return 0
 
 
 def run_export(options: argparse.Namespace) -> int:
@@ -232,18 +321,18 @@ def _quoted(path: Path) -> str:
     return subprocess.list2cmdline([str(path)]) if sys.platform == "win32" else shlex.quote(str(path))
 
 
-def _follow(folder: Path, process: Any, first: str = "") -> None:
-    """Show first and a job's events. Ctrl-C once asks the job to stop; it then ends within one step."""
+def _follow(folder: Path, process: Any, first: str = "", seen: int = 0) -> None:
+    """Show first and a job's events from byte `seen` on. Ctrl-C once asks the job to stop; it ends within a step."""
     from ui import jobs, terminal
     progress = terminal.Progress()
     try:
         if first:
             progress.line(first)
-        progress.follow(jobs.follow(folder, process))
+        progress.follow(jobs.follow(folder, process, seen))
     except KeyboardInterrupt:
         progress.line("Stopping ...")
         jobs.stop(folder)
-        progress.follow(event for event in jobs.follow(folder, process) if event["kind"] in jobs.FINAL)
+        progress.follow(event for event in jobs.follow(folder, process, seen) if event["kind"] in jobs.FINAL)
 
 
 if __name__ == "__main__":

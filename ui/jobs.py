@@ -1,5 +1,6 @@
 """One long child process (training, export, evaluation): start it, follow its events, stop it, find it again."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -30,9 +31,11 @@ def start(module: str, folder: Path, config: Any) -> subprocess.Popen:
     The process outlives this one; what it prints goes to folder/log.txt.
     """
     runs.write_json(folder / runs.CONFIG, knobs.to_json(config))
-    # waiting threads that spin take the cores from those that compute, beside any other program (docs/log.md)
-    environment = {"OMP_WAIT_POLICY": "passive", **os.environ, "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1",
-                   "TOKENIZERS_PARALLELISM": "false"}
+    # waiting threads that spin take the cores from those that compute, beside any other program; and a training whose
+    # threads each have a heap of their own takes more memory from step to step (docs/log.md)
+    heaps = {"MALLOC_ARENA_MAX": "1"} if module.startswith("train.") else {}
+    environment = {"OMP_WAIT_POLICY": "passive", **heaps, **os.environ, "PYTHONPATH": str(runs.ROOT),
+                   "PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false"}
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
         options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
@@ -41,17 +44,23 @@ def start(module: str, folder: Path, config: Any) -> subprocess.Popen:
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
 
 
-def follow(folder: Path, process: subprocess.Popen | None = None) -> Iterator[dict[str, Any]]:
+def follow(folder: Path, process: subprocess.Popen | None = None, position: int = 0) -> Iterator[dict[str, Any]]:
     """Yield the job's events, old and new, until its last one ("done" or "stopped", which is yielded too).
 
-    Raises UserError with the job's own words if the user can fix what ended it, RuntimeError for a bug
-    of ours, Interrupted if the process is gone without a last event.
+    position: where to begin in the file of events; a job that was started again has older ones before it. Raises
+    UserError with the job's own words if the user can fix what ended it, RuntimeError for a bug of ours, Interrupted
+    if the process is gone without a last event.
     """
-    position = 0
     while True:
         is_gone = not is_running(folder, process)           # asked before reading: a last event is not missed
         events, position = _read_from(folder / runs.EVENTS, position)
-        for event in events:
+        for k, event in enumerate(events):
+            is_old = k < len(events) - 1 or (not is_gone and _was_started_after(folder, event))
+            if event["kind"] in FINAL and is_old:           # the end of an earlier start of this job
+                continue
+            if event["kind"] in FINAL and process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(STOP_WAIT_S)               # it closes its files; then it may be started again
             if event["kind"] == "error":
                 raise _failure(event)
             yield event
@@ -61,6 +70,13 @@ def follow(folder: Path, process: subprocess.Popen | None = None) -> Iterator[di
             raise Interrupted(f"The job in {folder} ended without finishing{_last_words(folder, process)}. "
                               f"What it wrote so far is kept there.")
         time.sleep(POLL_S)
+
+
+def _was_started_after(folder: Path, event: dict[str, Any]) -> bool:
+    try:
+        return json.loads((folder / runs.PID).read_text(encoding="utf-8"))["started"] > event["t"]
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def stop(folder: Path) -> None:

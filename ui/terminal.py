@@ -5,7 +5,11 @@ import time
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from tasks.visible import visible
+
 QUIET_S = 5.0                   # between two progress lines where nothing can be overwritten
+ANSWER_WIDTH = 100              # characters shown of a question or an answer
+METRICS = {"rouge_l": "ROUGE-L", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
 
 class Progress:
@@ -48,22 +52,79 @@ class Progress:
         self._open = False
 
 
+def ring(is_wanted: bool, out: TextIO = sys.stderr) -> None:
+    """The terminal's bell, for a person who looks elsewhere."""
+    if is_wanted and out.isatty():
+        out.write("\a")
+        out.flush()
+
+
 def event_line(event: dict[str, Any]) -> str:
-    """One event in words; "" for what a person need not see."""
+    """One event in words; "" for what a person need not see. What data holds can not steer the terminal."""
+    return visible(_words(event))
+
+
+def _words(event: dict[str, Any]) -> str:
     kind = event["kind"]
+    stage = f"{event['stage']}: " if event.get("stage") else ""
     if kind == "step":
         left = f", {duration(event['left_s'])} left" if event.get("left_s") is not None else ""
         speed = f", {event['tokens_per_s']:,.0f} tokens/s" if event.get("tokens_per_s") else ""
-        return f"step {event['step']}/{event['steps']}, loss {event['loss']:.3f}{speed}{left}"
+        return f"{stage}step {event['step']}/{event['steps']}, loss {event['loss']:.3f}{speed}{left}"
     if kind == "eval":
-        return f"step {event['step']}: validation loss {event['loss']:.3f}"
+        scores = "".join(f", {METRICS[name]} {event[name]:.3f}" for name in METRICS if event.get(name) is not None)
+        return f"{stage}step {event['step']}: validation loss {event['loss']:.3f}{scores}"
     if kind == "row":
         return f"{event['file']}, line {event['line']}: left out, {event['reason']}"
     if kind == "stopped":
         return "Stopped, as asked."
     if kind == "phase":
         return event["text"] + (f" ({event['done']} of {event['of']})" if event.get("done") else "")
+    if kind == "resume":
+        return f"Goes on after step {event['step']}." if event.get("step") else "Begins anew: no step had been kept."
+    if kind == "sample":
+        return _sample_lines(event)
     return str(event["text"]) if kind == "note" else ""
+
+
+def _sample_lines(event: dict[str, Any]) -> str:
+    """A validation answer on three lines, each no longer than a screen is wide."""
+    parts = [(name, " ".join(str(event.get(key, "")).split())) for name, key in
+             (("asked", "question"), ("expected", "reference"), ("answer", "answer"))]
+    return "\n".join(f"  {name + ':':<9} {text[:ANSWER_WIDTH] + ('...' if len(text) > ANSWER_WIDTH else '')}"
+                     for name, text in parts)
+
+
+def promise_lines(promise: dict[str, Any]) -> list[str]:
+    """What a run will take, in words, and whether that fits."""
+    parts = ", ".join(f"{name} {duration(seconds)}" for name, seconds in promise["parts"].items() if seconds >= 1)
+    lines = [f"About {duration(promise['seconds'])} for {promise['steps']:,} steps ({parts})."]
+    for name, asked, there in (("memory", "peak_rss_mb", "memory_mb"), ("GPU memory", "peak_vram_mb", "vram_mb"),
+                               ("disk", "peak_disk_mb", "disk_free_mb")):
+        if promise.get(asked) is not None:
+            fits = "fits" if promise[asked] <= promise[there] else "DOES NOT FIT"
+            lines.append(f"{size(promise[asked])} of {name} at the most; {size(promise[there])} are free: {fits}.")
+    lines.append(f"Measured on {promise['measured_steps']} steps of this run in {duration(promise['measured_s'])}, "
+                 f"{promise['machine']}.")
+    return [*lines, *promise["notes"]]
+
+
+def kept_lines(promise: dict[str, Any], result: dict[str, Any]) -> list[str]:
+    """Promise against fact of a finished run; nothing of one that was stopped or went on after a break."""
+    if result.get("is_stopped") or result.get("is_resumed"):
+        return []
+    lines = []
+    for name, key, words in (("time", "seconds", duration), ("memory", "peak_rss_mb", size),
+                             ("GPU memory", "peak_vram_mb", size), ("disk", "peak_disk_mb", size)):
+        if promise.get(key) and result.get(key):
+            off = result[key] / promise[key] - 1
+            lines.append(f"  {name:<10} promised {words(promise[key]):>14}, was {words(result[key]):>14} ({off:+.0%})")
+    return ["Promise against fact:", *lines] if lines else []
+
+
+def size(megabytes: float) -> str:
+    """"640 MB", "5.8 GB"."""
+    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{max(1, round(megabytes))} MB"
 
 
 def duration(seconds: float) -> str:

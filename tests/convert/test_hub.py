@@ -91,7 +91,7 @@ def test_identifiers_stop_it_before_anything_is_sent(server: FakeHub, folder: Pa
     with pytest.raises(UserError, match="Nothing was uploaded: 3 places .* look like personal data") as error:
         hub.upload(folder, REPO, silent)
     for text in ("report.json, line 1: home folder '/home/jane'", "report.json, line 2: telephone '555-123-4567'",
-                 "x-Q8_0.gguf, tokenizer.chat_template: name after a title 'Mr. Template'"):
+                 "x-Q8_0.gguf, tokenizer.chat_template: name 'Template'"):
         assert text in str(error.value)
     assert not server.requests
     hub.upload(folder, REPO, silent, allow_identifiers=True)
@@ -109,7 +109,7 @@ def test_metadata_of_a_gguf_is_text_too_and_its_pieces_are_not(tmp_path: Path):
     writer.write_kv_data_to_file()
     writer.close()
     found = hub.identifiers(tmp_path, ["x.gguf"])
-    assert [(one.where, one.hit.text) for one in found] == [("general.description", "Mrs. Smith"),
+    assert [(one.where, one.hit.text) for one in found] == [("general.description", "Smith"),
                                                             ("imatrix.datasets", "/Users/jane")]
 
 

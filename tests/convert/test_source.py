@@ -73,6 +73,27 @@ def test_the_first_must_be_of_this_base_and_later_ones_saw_it_merged(tmp_path: P
             found(first, *more, base=str(gemma3))
 
 
+def test_a_stage_on_merged_stages_brings_them_along(tmp_path: Path, adapter: Path, gemma3: Path):
+    run = made_run(tmp_path / "run", adapter, "{}")
+    stages = [made_run(run / runs.STAGES / name, adapter) for name in ("1-one", "2-two")]
+    note = run / runs.ADAPTER / runs.BASE
+    values = json.loads(note.read_text()) if note.is_file() else {}
+    note.write_text(json.dumps(values | {"before": [f"../stages/{one.name}/adapter" for one in stages]}))
+    source = found(run)
+    assert source.adapters == (*(one / runs.ADAPTER for one in stages), run / runs.ADAPTER)
+    assert source.base == gemma3 and source.stem == "run" and source.heldout == run / runs.HELDOUT
+    with pytest.raises(UserError, match="1-one/adapter is named twice"):
+        found(stages[0], run)
+
+    shutil.rmtree(stages[1])
+    with pytest.raises(UserError, match="with .*2-two/adapter merged into it, and there is no adapter; keep the whole"):
+        found(run)
+    for odd in ("x", [1], {"a": 1}):
+        note.write_text(json.dumps(values | {"before": odd}))
+        with pytest.raises(UserError, match="does not name the stages before this one as a list"):
+            found(run)
+
+
 def test_what_can_not_follow_is_said(tmp_path: Path, adapter: Path, gemma3: Path):
     run = made_run(tmp_path / "run", adapter)
     with pytest.raises(UserError, match="holds no adapter; only trained runs and adapters can follow"):

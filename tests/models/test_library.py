@@ -81,3 +81,52 @@ def test_what_is_no_whole_model_is_called_what_it_is(tmp_path, demo_gguf, demo_b
             library.find_model(str(path))
     with pytest.raises(UserError, match="is a model as safetensors.*export it first: python launcher.py export"):
         library.find_model(str(shutil.copytree(demo_base, tmp_path / "m", ignore=shutil.ignore_patterns("*.gguf"))))
+
+
+def snapshot(cache, base, name: str):
+    """A copy of base as the hub's cache holds a model called name."""
+    place = cache / f"models--{name.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0123abcd")
+    shutil.copytree(base, place / "snapshots" / "0123abcd", ignore=shutil.ignore_patterns("*.py", "*.gguf", "*.md"))
+    return place / "snapshots" / "0123abcd"
+
+
+def test_a_base_is_found_by_its_name_in_the_hubs_cache(tmp_path, demo_base, monkeypatch):
+    from huggingface_hub import constants
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match=r"google/gemma-9b-it is neither a folder nor in Hugging Face's cache .* "
+                                        r"download it \(hf download google/gemma-9b-it\)"):
+        library.find_base("google/gemma-9b-it")
+    there = snapshot(tmp_path, demo_base, "google/gemma-9b-it")
+    assert library.find_base("google/gemma-9b-it") == there
+    (there / "model.safetensors").unlink()
+    with pytest.raises(UserError, match="holds no weights as .safetensors"):
+        library.find_base("google/gemma-9b-it")
+    assert library.find_base("demo") == runs.DEMO_BASE
+    with pytest.raises(UserError, match="The base model folder .*nowhere does not exist"):
+        library.find_base("nowhere")
+
+
+@pytest.mark.parametrize("keys, words", [
+    ({}, "Hugging Face folder\\."),
+    ({"general.name": "Gemma 3 1b It"}, r"\(the file says it was made from Gemma 3 1b It\)"),
+    ({"general.name": "x", "general.base_model.0.name": "Gemma 3", "general.base_model.0.organization": "Google"},
+     r"made from Google/Gemma 3\)"),
+    ({"general.base_model.0.repo_url": "https://huggingface.co/google/gemma-3-1b-it", "general.name": "x"},
+     r"made from https://huggingface.co/google/gemma-3-1b-it\)")])
+def test_a_gguf_is_no_base_and_says_which_one_it_came_from(tmp_path, keys, words):
+    writer = gguf.GGUFWriter(tmp_path / "x.gguf", "gemma3")
+    for key, value in keys.items():
+        writer.add_string(key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    with pytest.raises(UserError, match=f"x.gguf is a GGUF; training starts from .*{words}"):
+        library.find_base(str(tmp_path / "x.gguf"))
+
+
+def test_a_gguf_that_can_not_be_read_is_no_base_either(tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UserError, match=r"x.gguf is a GGUF; training starts from the original model's .* folder\."):
+        library.find_base(str(tmp_path / "x.gguf"))

@@ -75,7 +75,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, subprocess.Popen
         folder = tmp_path / f"run-{len(started)}"
         folder.mkdir()
         values = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-        runs.write_json(folder / runs.CONFIG, {"threads": 1, "dropout": 0.0, **values})
+        runs.write_json(folder / runs.CONFIG, {
+            "threads": 1, "dropout": 0.0, "notify": False, "keep_awake": False, **values})
         process = subprocess.Popen([sys.executable, "-m", "train.worker", str(folder)], cwd=runs.ROOT,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                    env={**os.environ, "OMP_NUM_THREADS": "1"})

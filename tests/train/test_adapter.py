@@ -1,6 +1,7 @@
 import errno
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,29 +23,40 @@ from models.errors import UserError
 from train import adapter
 from train.adapter import Machine
 from train.config import PROJECTIONS, TrainConfig
-from train.loop import answer_losses
-from train.samples import IGNORED, Collator, Sample
+from train.learner import Learner
 
 CPU = Machine(device="cpu", is_bfloat16=False)
 IDS = torch.tensor([[2, 100, 200, 300, 400, 500], [2, 9, 8, 7, 6, 5]])
 
 
 def with_lora(base: Path, **values: object):
-    config = TrainConfig(rank=4, dropout=0.0, **values)
-    return adapter.add_lora(adapter.load_base(base, CPU, config.load_4bit), config)
+    config = TrainConfig(**{"rank": 4, "dropout": 0.0, **values})
+    return adapter.add_lora(adapter.load_base(base, CPU, config), config)
 
 
 def gradients(model) -> list[torch.Tensor]:
     model.train()
     model.zero_grad()
-    keep = torch.ones_like(IDS, dtype=torch.bool)
-    keep[:, -1] = False
-    answer_losses(model(input_ids=IDS, logits_to_keep=keep).logits, IDS).mean().backward()
+    Learner(model)(IDS, IDS)["loss"].backward()
     return [p.grad.clone() for p in model.parameters() if p.requires_grad]
 
 
+def learn(model, steps: int = 3) -> None:
+    """A few steps, so that the adapter changes something."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
+    for _ in range(steps):
+        Learner(model.train())(IDS, IDS)["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def losses(model) -> torch.Tensor:
+    with torch.no_grad():
+        return Learner(model.eval())(IDS, IDS)["losses"]
+
+
 def test_a_fresh_adapter_changes_nothing(tiny_base: Path):
-    base = adapter.load_base(tiny_base, CPU, load_4bit=False).eval()
+    base = adapter.load_base(tiny_base, CPU, TrainConfig()).eval()
     before = base(input_ids=IDS).logits
     model = with_lora(tiny_base).eval()
     assert torch.equal(before, model(input_ids=IDS).logits)
@@ -68,45 +80,37 @@ def test_with_a_vision_tower_only_the_language_model_gets_it():
     model = adapter.add_lora(base, TrainConfig(rank=2))
     assert adapter.count(model)[0] == len(PROJECTIONS)
     assert not [name for name, p in model.named_parameters() if p.requires_grad and "language_model" not in name]
-    assert adapter.takes_token_types(model)
-    batch = Collator(0, True)([Sample(ids=[2, 5, 6, 7], labels=[IGNORED, 5, 6, 7])])
-    labels = batch.pop("labels")
-    answer_losses(model.train()(**batch).logits, labels).mean().backward()
 
 
 def test_the_base_is_float32_on_a_cpu_whatever_its_file_holds(tiny_base: Path, tmp_path: Path):
     half = tmp_path / "half"
     shutil.copytree(tiny_base, half)
     Gemma3ForCausalLM.from_pretrained(tiny_base, dtype=torch.float16).save_pretrained(half)
-    assert {p.dtype for p in adapter.load_base(half, CPU, load_4bit=False).parameters()} == {torch.float32}
+    assert {p.dtype for p in adapter.load_base(half, CPU, TrainConfig()).parameters()} == {torch.float32}
 
 
-def test_precision_is_what_was_asked_for():
-    assert not adapter.choose_machine("float32").is_bfloat16
-    assert adapter.choose_machine("bfloat16").is_bfloat16 or torch.cuda.is_available()
+def test_precision_is_what_was_asked_for(tiny_base: Path):
+    assert not adapter.choose_machine(TrainConfig(precision="float32")).is_bfloat16
+    machine = adapter.choose_machine(TrainConfig(precision="bfloat16", device="cpu"))
+    assert machine.is_bfloat16 and machine.describe() == "CPU, bfloat16 arithmetic"
+    model = adapter.add_lora(adapter.load_base(tiny_base, machine, TrainConfig()), TrainConfig())
+    assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
 
 
 def test_gemma_2_keeps_its_soft_capping(tmp_path: Path):
     Gemma2ForCausalLM(Gemma2Config(
         vocab_size=600, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, head_dim=16)).save_pretrained(tmp_path)
-    assert adapter.load_base(tmp_path, CPU, load_4bit=False).config._attn_implementation == "eager"
+    assert adapter.load_base(tmp_path, CPU, TrainConfig()).config._attn_implementation == "eager"
 
 
-def test_logits_are_computed_only_where_they_are_learned(tiny_base: Path):
-    model = with_lora(tiny_base)
-    labels = IDS.clone()
-    labels[0, :3], labels[1, :5] = IGNORED, IGNORED
-    keep = torch.zeros_like(IDS, dtype=torch.bool)
-    keep[:, :-1] = labels[:, 1:] != IGNORED
-    picked = model(input_ids=IDS, logits_to_keep=keep).logits
-    assert picked.shape[0] == 4
-    whole = model(input_ids=IDS, labels=labels)
-    assert torch.allclose(answer_losses(picked, labels).mean(), whole.loss, atol=1e-6)
-
-
-def test_an_evaluation_in_4_bit_does_not_spoil_the_gradients_after_it(tiny_base: Path):
-    model = with_lora(tiny_base, load_4bit=True)
+@pytest.mark.parametrize("bits", ["load_4bit", "load_8bit"])
+@pytest.mark.parametrize("is_bfloat16", [False, True])
+def test_an_evaluation_does_not_spoil_the_gradients_of_a_quantized_base(tiny_base: Path, bits: str, is_bfloat16: bool):
+    config = TrainConfig(rank=4, dropout=0.0, **{bits: True})
+    machine = Machine(device="cpu", is_bfloat16=is_bfloat16)
+    model = adapter.add_lora(adapter.load_base(tiny_base, machine, config), config)
     for parameter in (p for name, p in model.named_parameters() if "lora_B" in name):
         torch.nn.init.normal_(parameter, std=0.02)      # or B = 0 hides what flows to A
     before = gradients(model)
@@ -116,6 +120,135 @@ def test_an_evaluation_in_4_bit_does_not_spoil_the_gradients_after_it(tiny_base:
     assert any(g.abs().max() > 0 for g in before)
     for one, other in zip(before, after, strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_quantized_base_is_nf4_with_double_quantization_and_learns(tiny_base: Path):
+    model = with_lora(tiny_base, load_4bit=True)
+    quantized = [m for m in model.modules() if type(m).__module__.startswith("bitsandbytes")]
+    assert len(quantized) == 2 * len(PROJECTIONS)
+    assert all(m.weight.quant_type == "nf4" and m.weight.quant_state.nested for m in quantized)
+    before = losses(model).mean()
+    learn(model)
+    assert losses(model).mean() < before
+    eight = with_lora(tiny_base, load_8bit=True)
+    assert sum(type(m).__module__.startswith("bitsandbytes") for m in eight.modules()) == 2 * len(PROJECTIONS)
+    assert losses(eight).mean().item() == pytest.approx(before.item(), rel=0.02)
+
+
+def test_rank_stabilized_lora_and_dora_are_switches(tiny_base: Path):
+    layer = "model.layers.0.mlp.up_proj"
+    plain, stable = with_lora(tiny_base, alpha=8), with_lora(tiny_base, alpha=8, use_rslora=True)
+    assert plain.get_base_model().get_submodule(layer).scaling == {"default": 2.0}
+    assert stable.get_base_model().get_submodule(layer).scaling == {"default": 4.0}
+    dora = with_lora(tiny_base, use_dora=True, dropout=0.1)
+    assert adapter.count(dora)[1] > adapter.count(plain)[1]
+    assert torch.allclose(losses(dora), losses(plain), atol=1e-5)
+    learn(dora)
+    assert losses(dora).mean() < losses(plain).mean()
+
+
+def test_on_a_cpu_dropout_is_drawn_fast(tiny_base: Path):
+    kinds = {type(m).__module__ for m in with_lora(tiny_base, dropout=0.1).modules() if "Dropout" in type(m).__name__}
+    assert kinds == {"train.dropout"}
+
+
+@pytest.fixture(scope="module")
+def stages(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path], list[torch.Tensor]]:
+    """Two stages, the second trained on the first one merged: (base, their adapters, the losses after each)."""
+    folder, adapters, found = tmp_path_factory.mktemp("stages"), [], []
+    config = TrainConfig(rank=4, dropout=0.0, start="merged")
+    for name in ("first", "second"):
+        base = adapter.load_base(tiny_base, CPU, config)
+        model = adapter.continue_from(base, adapters, config) if adapters else adapter.add_lora(base, config)
+        learn(model)
+        adapter.save(model, folder / name, tiny_base, before=[f"../{one.name}" for one in adapters])
+        adapters.append(folder / name)
+        found.append(losses(model))
+    return tiny_base, adapters, found
+
+
+def test_a_stage_goes_on_from_the_adapter_before_it(stages: tuple[Path, list[Path], list[torch.Tensor]]):
+    base, adapters, found = stages
+    config = TrainConfig(rank=4, dropout=0.2)
+    model = adapter.continue_from(adapter.load_base(base, CPU, config), adapters[:1], config)
+    assert torch.equal(losses(model), found[0])
+    assert adapter.count(model) == adapter.count(with_lora(base))
+    assert {m.p for m in model.modules() if type(m).__name__ == "Dropout"} == {0.2}
+    learn(model, steps=20)
+    assert losses(model).mean() < found[0].mean()
+
+
+def test_a_stage_goes_on_from_all_adapters_before_it_merged(stages: tuple[Path, list[Path], list[torch.Tensor]]):
+    base, adapters, found = stages
+    config = TrainConfig(rank=8, targets=("q_proj",), start="merged")
+    half = Machine(device="cpu", is_bfloat16=True)
+    for machine, tolerance in ((CPU, 1e-5), (half, 0.05)):
+        for count in (1, 2):
+            model = adapter.continue_from(adapter.load_base(base, machine, config), adapters[:count], config)
+            assert torch.allclose(losses(model), found[count - 1], atol=tolerance)
+            assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert adapter.count(model)[0] == 2
+    assert runs.read_json(adapters[1] / "base.json")["before"] == ["../first"]
+    assert "before" not in runs.read_json(adapters[0] / "base.json")
+
+
+def test_a_stage_that_can_not_go_on_says_why(stages: tuple[Path, list[Path], list[torch.Tensor]], tmp_path: Path):
+    base, adapters, _ = stages
+    model = adapter.load_base(base, CPU, TrainConfig())
+    with pytest.raises(UserError, match="made an adapter with r = 4, and this one asks for 16; give both the same"):
+        adapter.continue_from(model, adapters, TrainConfig())
+    with pytest.raises(UserError, match=r"with target_modules = \[.*\], and this one asks for \['q_proj'\]"):
+        adapter.continue_from(model, adapters, TrainConfig(rank=4, targets=("q_proj",)))
+    with pytest.raises(UserError, match="merged adapter needs base weights in 16 bits"):
+        adapter.continue_from(model, adapters, TrainConfig(load_4bit=True, start="merged"))
+    shutil.copytree(adapters[0], tmp_path / "cut")
+    weights = tmp_path / "cut" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:3000])
+    for start in ("adapter", "merged"):
+        with pytest.raises(UserError, match=r"The adapter in .*cut can not be put on this base \(.+\)"):
+            adapter.continue_from(model, [tmp_path / "cut"], TrainConfig(rank=4, start=start))
+
+
+def test_a_device_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(UserError, match="Device cuda is asked for, and the PyTorch installed here was built for the "
+                                        "CPU only; set device to cpu or auto"):
+        adapter.choose_machine(TrainConfig(device="cuda"))
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    with pytest.raises(UserError, match="CUDA 12.8.* finds no GPU here"):
+        adapter.choose_machine(TrainConfig(device="cuda"))
+    with pytest.raises(UserError, match="Device mps is asked for, and this is no Mac"):
+        adapter.choose_machine(TrainConfig(device="mps"))
+    assert adapter.choose_machine(TrainConfig()).device == "cpu"
+
+
+@pytest.mark.parametrize("bits", ["load_4bit", "load_8bit"])
+def test_without_bitsandbytes_a_quantized_base_is_refused(monkeypatch: pytest.MonkeyPatch, bits: str):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(UserError, match=f"{bits} is on, and it needs the package bitsandbytes, which is not installed"):
+        adapter.choose_machine(TrainConfig(device="cpu", **{bits: True}))
+
+
+def test_on_apples_mps_precision_is_chosen_and_quantized_bases_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for has_bfloat16 in (True, False):
+        monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_, found=has_bfloat16: found)
+        assert adapter.choose_machine(TrainConfig()) == Machine(device="mps", is_bfloat16=has_bfloat16)
+    with pytest.raises(UserError, match="load_8bit is on, and on Apple's MPS bitsandbytes has neither"):
+        adapter.choose_machine(TrainConfig(load_8bit=True))
+
+
+def test_the_optimizer_is_paged_where_that_exists_and_plain_elsewhere():
+    gpu, paged = Machine(device="cuda", is_bfloat16=True), TrainConfig(optimizer="paged_adamw_8bit")
+    assert adapter.optimizer(paged, gpu) == ("paged_adamw_8bit", "")
+    assert adapter.optimizer(TrainConfig(load_4bit=True), gpu) == ("paged_adamw_8bit", "")
+    assert adapter.optimizer(TrainConfig(), gpu) == ("adamw_torch_fused", "")
+    assert adapter.optimizer(TrainConfig(load_4bit=True), CPU) == ("adamw_torch_fused", "")
+    name, note = adapter.optimizer(paged, CPU)
+    assert name == "adamw_torch_fused" and note.startswith("Paged 8-bit AdamW needs an NVIDIA GPU")
 
 
 def test_a_saved_adapter_is_whole_sorted_and_names_its_base(tiny_base: Path, tmp_path: Path):
@@ -158,7 +291,7 @@ def test_a_base_that_is_not_whole_is_refused(tiny_base: Path, tmp_path: Path):
     weights = cut / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(UserError, match=r"The base model in .*cut can not be loaded \("):
-        adapter.load_base(cut, CPU, load_4bit=False)
+        adapter.load_base(cut, CPU, TrainConfig())
 
     lacking = tmp_path / "lacking"
     shutil.copytree(tiny_base, lacking)
@@ -167,7 +300,7 @@ def test_a_base_that_is_not_whole_is_refused(tiny_base: Path, tmp_path: Path):
     from safetensors.torch import save_file
     save_file(state, lacking / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lacks 13 of its tensors \(model.layers.1"):
-        adapter.load_base(lacking, CPU, load_4bit=False)
+        adapter.load_base(lacking, CPU, TrainConfig())
 
 
 @pytest.mark.parametrize("change", [
@@ -177,7 +310,7 @@ def test_a_config_that_makes_no_sense_is_said(tiny_base: Path, tmp_path: Path, c
     config = runs.read_json(tiny_base / "config.json")
     runs.write_json(tmp_path / "odd" / "config.json", {**config, **change})
     with pytest.raises(UserError, match=r"The base model in .*odd can not be loaded \(.+\); get it again\.") as error:
-        adapter.load_base(tmp_path / "odd", CPU, load_4bit=False)
+        adapter.load_base(tmp_path / "odd", CPU, TrainConfig())
     assert "\n" not in str(error.value)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models import knobs, runs
 from models.errors import UserError
-from train.config import TrainConfig, load_recipe, recipe_names
+from train.config import PROJECTIONS, TrainConfig, load_recipe, recipe_names
 
 HEAVY = ("torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "datasets", "matplotlib", "llama_cpp")
 
@@ -40,6 +40,38 @@ def test_every_recipe_is_a_config(name: str):
 
 def test_the_recipes_that_the_commands_name_are_there():
     assert {"summarise", "answer", "demo"} <= set(recipe_names())
+
+
+REFERENCES = {                      # what references.md says of each, as this program's settings
+    "answer-gemma-3-1b": dict(
+        base="google/gemma-3-1b-it", load_4bit=True, rank=16, alpha=32, dropout=0.05, lr=2e-4, epochs=1.0, batch=4,
+        accumulate=4, optimizer="paged_adamw_8bit", weight_decay=0.01, min_chars=10, max_words=500,
+        targets=("q_proj", "k_proj", "v_proj", "o_proj"), eval_share=0.15, test_share=0.15),
+    "summarise-gemma-2b": dict(
+        base="google/gemma-2b-it", load_4bit=True, rank=16, alpha=32, dropout=0.05, lr=2e-4, epochs=1.0, batch=1,
+        accumulate=16, max_len=1024, optimizer="paged_adamw_8bit", targets=PROJECTIONS),
+    "answer-then-chat-gemma-2-2b": dict(
+        base="google/gemma-2-2b-it", load_4bit=True, rank=16, alpha=32, lr=2e-4, epochs=1.0, batch=1, accumulate=2,
+        start="adapter", targets=PROJECTIONS),
+    "classify-gemma-2-2b": dict(base="google/gemma-2-2b-it", load_4bit=True, best_by="macro_f1", metric_rows=100),
+    "chat-medgemma-4b": dict(base="google/medgemma-4b-it", load_8bit=True)}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_recipe_for_gemma_has_the_references_figures_and_one_for_the_embedded_model_beside_it(name: str):
+    config = knobs.from_json(TrainConfig, load_recipe(name))
+    assert {key: getattr(config, key) for key in REFERENCES[name]} == REFERENCES[name]
+    assert config.precision == "auto"
+    own = next(one for one in recipe_names() if name.startswith(f"{one}-{config.base.split('/')[1].split('-')[0]}"))
+    embedded = knobs.from_json(TrainConfig, load_recipe(own))
+    assert (embedded.base, embedded.best_by) == ("demo", config.best_by)
+    assert [one.name for one in embedded.stage_configs()] == [one.name for one in config.stage_configs()]
+
+
+def test_the_stages_of_the_two_stage_recipe():
+    for name in ("answer-then-chat", "answer-then-chat-gemma-2-2b"):
+        one, two = knobs.from_json(TrainConfig, load_recipe(name)).stage_configs()
+        assert (one.name, one.best_by, two.name, two.best_by) == ("pubmedqa", "accuracy", "conversations", "loss")
 
 
 @pytest.mark.parametrize("content, words", [

@@ -16,13 +16,15 @@ from tests.train.conftest import events, wait_for
 from train.config import TrainConfig, load_recipe
 from train.worker import work
 
-SHORT = {"lr": 0.02, "rank": 4, "batch": 8, "max_steps": 12, "evals": 3, "max_len": 64, "precision": "float32"}
+SHORT = {"lr": 0.02, "rank": 4, "batch": 8, "max_steps": 12, "evals": 3, "max_len": 64, "precision": "float32",
+         "test_share": 0.0, "eval_share": 0.1, "shown_answers": 1, "answer_tokens": 4}
 
 
 def train_here(folder: Path, **values: object) -> Path:
     """A run in this process; returns its folder."""
     folder.mkdir()
-    runs.write_json(folder / runs.CONFIG, {"threads": 1, "dropout": 0.0, **values})
+    runs.write_json(folder / runs.CONFIG, {
+        "threads": 1, "dropout": 0.0, "notify": False, "keep_awake": False, **values})
     work(Job(folder))
     return folder
 
@@ -32,7 +34,8 @@ def test_a_run_leaves_everything_it_promises_twice_the_same(start, tiny_base: Pa
     out, err = process.communicate(timeout=400)
     assert (process.returncode, out, err) == (0, "", "")
     assert sorted(p.name for p in folder.iterdir()) == sorted([
-        runs.CONFIG, runs.EVENTS, runs.PID, runs.RESULT, runs.ADAPTER, runs.CURVE, runs.HELDOUT, runs.UNUSABLE])
+        runs.CONFIG, runs.EVENTS, runs.PID, runs.RESULT, runs.ADAPTER, runs.CURVE, runs.HELDOUT, runs.UNUSABLE,
+        runs.TEST, runs.FINDINGS, runs.STARTED, runs.TENSORBOARD])
 
     result = runs.read_json(folder / runs.RESULT)
     assert result["best_val_loss"] < result["base_val_loss"] - 0.3
@@ -103,7 +106,8 @@ def test_a_user_error_is_one_line_and_status_2(start, tmp_path: Path, rows: Path
     ({"rank": 0}, "LoRA rank is 0"),
     ({"ranks": 8}, "There is no setting 'ranks'"),
     ({"max_len": 8}, r"None of the \d+ rows can be used as a sample"),
-    ({"eval": "same"}, "Every one of the 24 training rows has the input of a validation row"),
+    ({"eval": "same"}, "Every one of 24 rows for training is also in a set that the model is judged by"),
+    ({"report_to": ["trackio"]}, "has trackio, which is not installed here; install it"),
 ])
 def test_what_a_user_can_mend_is_said(tmp_path: Path, tiny_base: Path, rows: Path, values: dict, words: str):
     values = {"base": str(tiny_base), "data": [str(rows)], **values}
@@ -129,12 +133,14 @@ def test_cut_and_left_out_rows_are_counted(tmp_path: Path, tiny_base: Path):
     data = tmp_path / "rows.csv"
     long = "and on " * 100
     data.write_text(f"question,answer\nWhy {long}?,Because.\nHow?,{long}\nWho?,Me.\nWhen?,Now.\n", encoding="utf-8")
-    folder = train_here(tmp_path / "run", base=str(tiny_base), data=[str(data)], **{**SHORT, "max_steps": 1})
+    folder = train_here(tmp_path / "run", base=str(tiny_base), data=[str(data)], **{**SHORT, "max_steps": 1},
+                        min_chars=0, eval=[str(data)], leaks="keep")
     result = runs.read_json(folder / runs.RESULT)
-    assert (result["cut"], result["left_out"]) == (1, 1)
+    assert (result["samples"], result["validation_samples"], result["cut"], result["left_out"]) == (3, 3, 2, 2)
     assert "its answer is" in (folder / runs.UNUSABLE).read_text(encoding="utf-8")
-    assert "1 left out (listed in unusable.jsonl); 1 longer than 64 tokens lost the middle of their input" in [
-        event["text"] for event in events(folder, "note")][0]
+    notes = [event["text"] for event in events(folder, "note")]
+    assert "3 rows to learn from, 3 for validation; 2 left out (listed in unusable.jsonl)." in notes
+    assert any("1 of 3 rows (33.3%) are longer than 64 tokens and lose the middle of their input" in n for n in notes)
 
 
 def test_qlora_trains_on_this_machine(tmp_path: Path, demo_base: Path, rows: Path):
@@ -142,7 +148,7 @@ def test_qlora_trains_on_this_machine(tmp_path: Path, demo_base: Path, rows: Pat
                         **{**SHORT, "max_steps": 2, "evals": 1, "lr": 0.005, "load_4bit": True})
     result = runs.read_json(folder / runs.RESULT)
     assert result["best_val_loss"] < result["base_val_loss"]
-    assert "base weights in 4-bit NF4" in events(folder, "note")[1]["text"]
+    assert [note for note in events(folder, "note") if "base weights in 4-bit NF4" in note["text"]]
 
 
 @pytest.mark.slow

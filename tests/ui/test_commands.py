@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -48,6 +49,15 @@ def table(tmp_path):
     (["train", "summarise", "--data", __file__, "--base", "/no/such/base"], "/no/such/base does not exist"),
     (["train", "summarise", "--data", __file__, "--set", "rank=0"], "LoRA rank is 0; use 1 to 256."),
     (["train", "summarise", "--data", __file__, "--set", "rnak=8"], "did you mean 'rank'"),
+    (["train", "summarise", "--data", __file__, "--map", "question"], "write field=column, as question=Frage"),
+    (["train", "summarise", "--data", __file__, "--preview", "--estimate"], "not allowed with argument"),
+    (["train", "summarise", "--data", f"one={__file__}"], "There is no stage 'one' for one="),
+    (["train", "summarise", "--data", __file__, "--set", "one.lr=1"], "There is no stage 'one'; this recipe has none"),
+    (["train", "answer-then-chat", "--data", f"talk={__file__}"], "there are pubmedqa, conversations"),
+    (["train", "answer-then-chat", "--data", f"pubmedqa={__file__}"], "for the stage conversations; add --data"),
+    (["train", "--resume", "/no/such/run"], "There is no folder /no/such/run; give the run folder"),
+    (["train", "--resume", "/no/such/run", "--data", "x.csv"], "it can not be given with --data"),
+    (["train", "--resume"], "expected one argument"),
     (["export", "/no/such/run"], "There is no folder /no/such/run"),
     (["export", "demo", "--type", "Q9_9"], "Q9_9"),
     (["chat", "no-such-model", "-p", "Hi"], "There is no model 'no-such-model' here"),
@@ -65,7 +75,8 @@ def test_one_clear_line(words, expected, tmp_path):
     ("empty.csv", "", "is empty"),
     ("header.csv", "dialogue,section_text\n", "header.csv"),
     ("rows.csv", "dialogue,section_text\nDoctor: hello,\n,note\n", "none of the 2 rows can be used"),
-    ("long.csv", "question,answer\nWhy?," + "word " * 5000 + "\nWhen?," + "word " * 5000 + "\n", "tokens"),
+    ("long.csv", "question,answer\n" + "".join(
+        f"What is {k * 9973}?,{' '.join(f'{k}w{j * 7919}' for j in range(300))}\n" for k in range(12)), "tokens"),
 ])
 def test_tables_that_can_not_be_learned_from(table, tmp_path, name, text, expected):
     run = tmp_path / "run"
@@ -144,6 +155,61 @@ def test_an_export_that_is_stopped_says_that_nothing_was_written(tmp_path):
     status, said = interrupted("Reading the model", "export", "demo", "--out", out, home=tmp_path)
     assert status == 130 and "No file was written." in said and "is missing" not in said
     assert not out.exists() or not list(out.iterdir())
+
+
+QUESTIONS = "question,answer\n" + "".join(f"Why is number {k} {'so very ' * (k % 4)}odd?,Because of {k}.\n"
+                                          for k in range(24))
+
+
+def test_a_preview_trains_nothing_and_is_readable_without_colours(table, tmp_path):
+    words = ["train", "answer", "--data", table("some.csv", QUESTIONS), "--preview"]
+    done = galen(*words, "--run", tmp_path / "seen", home=tmp_path)
+    assert done.returncode == 0 and "\x1b" not in done.stdout, done.stderr
+    assert "The longest" in done.stdout and "<end_of_turn> \u25a0\u00bb" in done.stdout
+    assert (tmp_path / "seen" / runs.PREVIEW).is_file() and not (tmp_path / "seen" / runs.ADAPTER).exists()
+    said = json.loads(galen(*words, "--json", home=tmp_path).stdout)
+    assert said["stages"][0]["samples"] and said["page"].endswith(runs.PREVIEW)
+
+
+def test_a_run_that_was_killed_says_how_to_go_on_and_goes_on(table, tmp_path):
+    run = tmp_path / "run"
+    words = ["train", "answer", "--data", table("some.csv", QUESTIONS), "--run", run, "--set", "answer_tokens=4",
+             "--set", "batch=1", "--set", "checkpoints=1000", "--set", "evals=1"]
+    process = subprocess.Popen([sys.executable, "-m", "ui.commands", *map(str, words)], env=environment(tmp_path),
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not list((run / runs.CHECKPOINTS).glob(f"*/{runs.COMPLETE}")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.kill(runs.read_json(run / runs.PID)["pid"], signal.SIGKILL)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 2 and "signal 9; the memory may have run out" in said
+    assert f"train --resume {run}; if the memory ran out" in said.splitlines()[-1]
+    done = galen("train", "--resume", run, home=tmp_path)
+    assert done.returncode == 0 and "Goes on after step" in done.stderr, done.stderr
+    assert (run / runs.ADAPTER).is_dir()
+
+
+def test_a_further_process_leaves_preview_and_estimate_to_the_first(table, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for what in ("--preview", "--estimate"):
+        done = galen("train", "answer", "--data", table("some.csv", QUESTIONS), what, home=tmp_path)
+        assert (done.returncode, done.stdout) == (0, "") and not (tmp_path / "runs").exists()
+    monkeypatch.setenv("RANK", "0")
+    assert "made by one process" in refused("train", "answer", "--data", table("some.csv", QUESTIONS), "--estimate",
+                                            home=tmp_path)
+
+
+def test_a_promise_is_made_kept_and_held_against_the_run(table, tmp_path):
+    run, data = tmp_path / "my run", table("some.csv", QUESTIONS)
+    words = ["train", "answer", "--data", data, "--set", "max_steps=2", "--set", "evals=1", "--set", "answer_tokens=4"]
+    promise = galen(*words, "--estimate", "--run", run, home=tmp_path)
+    assert promise.returncode == 0 and "for 2 steps" in promise.stdout and ": fits." in promise.stdout, promise.stderr
+    assert f"train --resume '{run}'" in promise.stdout and not (run / runs.ADAPTER).exists()
+    done = galen("train", "--resume", run, home=tmp_path)
+    assert done.returncode == 0 and "Promise against fact:" in done.stdout, done.stderr
+    assert "  time " in done.stdout and "  memory " in done.stdout and "step 2/2" in done.stderr
+    assert "is finished; its adapter is in" in refused("train", "--resume", run, home=tmp_path)
 
 
 def test_the_next_command_can_be_pasted(table, tmp_path):

@@ -55,3 +55,23 @@ def test_a_running_job_is_found_by_its_folder_and_stopped(tmp_path):
     jobs.stop(folder)
     assert [e["kind"] for e in jobs.follow(folder)][-1] == "stopped"
     assert process.wait(10) == 0 and not jobs.is_running(folder)
+
+
+def test_a_job_started_again_is_followed_beyond_its_old_end(tmp_path):
+    with pytest.raises(UserError):
+        list(jobs.follow(*started(tmp_path, "user")))
+    seen = (tmp_path / runs.EVENTS).stat().st_size
+    again = started(tmp_path, "done")
+    assert [event["kind"] for event in jobs.follow(*again, seen)] == ["note", "done"]
+    assert [event["kind"] for event in jobs.follow(tmp_path)] == ["note", "note", "done"]     # one that came later
+
+
+def test_somebody_else_follows_a_job_that_was_started_again_while_it_runs(tmp_path):
+    list(jobs.follow(*started(tmp_path, "done")))
+    _, process = started(tmp_path, "wait")
+    while runs.read_json(tmp_path / runs.PID)["pid"] != process.pid:
+        time.sleep(0.02)
+    events = jobs.follow(tmp_path)
+    assert [next(events)["kind"], next(events)["kind"]] == ["note", "note"]
+    jobs.stop(tmp_path)
+    assert [event["kind"] for event in events] == ["stopped"] and process.wait(10) == 0

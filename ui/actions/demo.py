@@ -49,7 +49,7 @@ def run(follow: Follow, say: Say) -> DemoResult:
     try:
         say("1 of 4: teaching the embedded model the demonstration's own consultations")
         trained = folder / "train"
-        config = train.train_config("demo", data=[str(DATA / "train.csv")])
+        config = train.train_config("demo", train.Wishes(data=[str(DATA / "train.csv")]))
         _run_job(train.start(config, str(trained)), follow, say)
         say("2 of 4: merging, quantizing and checking")
         exported = trained / runs.EXPORT

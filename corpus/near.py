@@ -1,0 +1,132 @@
+"""Which texts nearly repeat each other: Jaccard similarity of their word triples, candidates found by MinHash.
+
+Every similarity reported is exact. Only a candidate can be missed: of pairs right at the threshold fewer than 1 in
+100, of more similar ones far fewer (MINHASHES, RECALL).
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Triples = NDArray[np.uint64]        # sorted, without repeats
+
+# a word, one letter of a script without spaces, or a sign that changes a meaning (HER2+, p < 0.05, -2)
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|(?:(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])[^\W_])+"
+                  r"|[+<>=%±≤≥]|(?<!\w)[-−](?=\w)|(?<=\w)[-−](?!\w)")
+RUN = 3
+COMMON_SHARE, COMMON_TEXTS = 0.1, 10        # a triple in more than both is the wording of the task
+MINHASHES, RECALL = 128, 0.99
+SLICE = 32_768                              # triples hashed at once: 16 MB
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, letter case and punctuation aside."""
+    return WORD.findall(text.casefold())
+
+
+def triples(texts: Iterable[Sequence[str]]) -> list[Triples]:
+    """Each text, given as its words, as the set of its runs of three; fewer words are one run, none are none.
+
+    A triple that stands in more than a tenth of the texts, and in more than ten, is the wording of the task (a long
+    instruction before every question): it says nothing of a row and is left out.
+    """
+    numbers: dict[str, int] = {}
+    sets = [_triples_of(text, numbers) for text in texts]
+    if len(sets) <= COMMON_TEXTS:
+        return sets
+    found, counts = np.unique(np.concatenate(sets), return_counts=True)
+    common = found[counts > max(COMMON_TEXTS, COMMON_SHARE * len(sets))]
+    if not common.size:
+        return sets
+    return [one[~np.isin(one, common, assume_unique=True)] for one in sets]
+
+
+def _triples_of(found: Sequence[str], numbers: dict[str, int]) -> Triples:
+    """numbers remembers what each word was hashed to."""
+    ids = np.empty(len(found), dtype=np.uint64)
+    for k, word in enumerate(found):
+        number = numbers.get(word)
+        if number is None:
+            number = numbers[word] = int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"),
+                                                                    digest_size=8).digest(), "little")
+        ids[k] = number
+    if not len(ids):
+        return ids
+    runs = ids[:1] * 0 if len(ids) < RUN else np.zeros(len(ids) - RUN + 1, dtype=np.uint64)
+    for k in range(min(RUN, len(ids))):
+        runs = _mixed(runs + ids[k:k + len(runs)])
+    return np.unique(runs)
+
+
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Every bit of each number depends on all of its bits (the end of MurmurHash3, 64 bits)."""
+    for factor in (0xff51afd7ed558ccd, 0xc4ceb9fe1a85ec53):
+        x = (x ^ (x >> np.uint64(33))) * np.uint64(factor)
+    return x ^ (x >> np.uint64(33))
+
+
+def jaccard(a: Triples, b: Triples) -> float:
+    """Size of the intersection over size of the union; 0 where one is empty."""
+    if not (a.size and b.size):
+        return 0.0
+    shared = np.intersect1d(a, b, assume_unique=True).size
+    return shared / (a.size + b.size - shared)
+
+
+class Near:
+    """Sets of triples that can be asked for those at least this similar to another."""
+
+    def __init__(self, similarity: float) -> None:
+        from datasketch import MinHash, MinHashLSH
+        self.similarity = similarity
+        self._sets: dict[int, Triples] = {}
+        self._empty = MinHash(num_perm=MINHASHES, hashfunc=int)
+        self._lsh = MinHashLSH(num_perm=MINHASHES, params=_bands(similarity))
+
+    def add(self, key: int, one: Triples) -> None:
+        """Let one be found under key. An empty set never is."""
+        if one.size:
+            self._insert(key, one, self._signature(one))
+
+    def find(self, one: Triples, wanted: Callable[[int], bool] | None = None,
+             then_add: int | None = None) -> list[tuple[int, float]]:
+        """(key, exact similarity) of every set at least that similar, the most similar first; only wanted keys.
+
+        then_add: the key under which one itself is found from now on.
+        """
+        if not one.size:
+            return []
+        signature, found = self._signature(one), []
+        for key in self._lsh.query(signature):
+            low, high = sorted((one.size, self._sets[key].size))
+            if low >= self.similarity * high and (wanted is None or wanted(key)):
+                similarity = jaccard(one, self._sets[key])
+                if similarity >= self.similarity:
+                    found.append((key, similarity))
+        if then_add is not None:
+            self._insert(then_add, one, signature)
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+    def _insert(self, key: int, one: Triples, signature: Any) -> None:
+        self._sets[key] = one
+        self._lsh.insert(key, signature)
+
+    def _signature(self, one: Triples) -> Any:
+        minhash = self._empty.copy()
+        low = one & np.uint64(0xffffffff)
+        for start in range(0, low.size, SLICE):
+            minhash.update_batch(low[start:start + SLICE].tolist())
+        return minhash
+
+
+def _bands(similarity: float) -> tuple[int, int]:
+    """(bands, rows in each): the most rows with which a pair at the threshold is still a candidate, by RECALL."""
+    for rows in range(MINHASHES // 2, 1, -1):       # the library wants two bands
+        bands = MINHASHES // rows
+        if 1 - (1 - similarity ** rows) ** bands >= RECALL:
+            return bands, rows
+    return MINHASHES, 1

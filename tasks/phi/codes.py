@@ -1,0 +1,192 @@
+"""Where a text holds numbers and codes that a label gives a kind, and pictures of faces."""
+
+import re
+from collections.abc import Iterator
+
+from tasks.phi.contact import PHONE
+from tasks.phi.dates import is_date
+from tasks.phi.labels import LABELS
+from tasks.phi.span import Span, before
+
+
+def _alternation(sure: bool) -> str:
+    groups = []
+    for number, labels in enumerate(LABELS.values()):
+        chosen = [label.lstrip("!") for label in labels if label.startswith("!") == sure]
+        if chosen:
+            groups.append(f"(?P<{'s' if sure else 'w'}{number}>{'|'.join(chosen)})")
+    return "|".join(groups)
+
+
+KINDS = tuple(LABELS)
+LABEL = re.compile(rf"(?<![A-Za-z0-9])(?:{_alternation(True)}|{_alternation(False)})(?![A-Za-z])", re.IGNORECASE)
+NUMBER_WORD = (r"(?:numbers?|nos?\.|no|nrs?\.?|num\.?|nbr|#|№|ids?|i\.d\.|identifiers?|identification|codes?|tags?"
+               r"|card|ref(?:erence)?|key|"
+               r"template|address|label|print)")
+GAP = re.compile(rf"(?:[ \t]{{0,3}}(?:[:=#,(|\"“«–*-]|\.(?=[ :#])|(?:{NUMBER_WORD}|is|was|reads?|as|the|of|on"
+                 rf"|ending(?: in)?|ends in|starting|"
+                 r"given|noted|listed|recorded|registered|stored|under|same|his|her|my|your|our|their|says|shows?"
+                 r"|file|called|"
+                 r"scanned|labell?ed|marked|new|old|current|full|last four(?: digits)?|last 4)(?![A-Za-z/-])))"
+                 r"{0,7}[ \t]{0,3}", re.IGNORECASE)
+MARKER = re.compile(rf"(?<![A-Za-z])(?:{NUMBER_WORD}|is|was|reads?|ending|ends)(?![A-Za-z])|[#:=№]|\($", re.IGNORECASE)
+FAR_GAP = re.compile(r"(?:[ \t]+[A-Za-z'’]{1,15}){1,8}?[ \t]+(?:is|was|reads?|as|says|number|no\.?|code|id"
+                     r"|template)[ \t:#]{1,3}", re.IGNORECASE)
+LETTERS_GAP = re.compile(r"(?:[ \t]+[A-Za-z'’]{2,15}){1,3}[ \t]+(?=[A-Z]{0,4}-?\d)")
+TOKEN = re.compile(r"[*#(]?[A-Za-z0-9]{1,40}(?:[-/.*_:][A-Za-z0-9]{1,40}){0,8}\*?")
+NOT_AFTER = re.compile(r"\s?(?:m?c?g\b|mcg|ml|mm\b|cm\b|kg|iu\b|%|years?|yo\b|days?|weeks?|months?|hours?|patients"
+                       r"|people|times|participants|subjects|samples"
+                       r"|women|men\b|children|cases|adults|genes|points?|dollars|x\b|/min|bpm|degrees|controls"
+                       r"|infants|of (?:the|these|them)|families"
+                       r"|individuals|specimens|minutes?|tablets?|doses?)|,\d{3}\b|\.\d", re.IGNORECASE)
+YEAR = re.compile(r"(?:1[89]|20)\d{2}(?:[-/–](?:(?:1[89]|20)?\d{2}))?")
+DATE = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})(?:T\d\w*)?|\d{1,2}/\d{2,4}"
+                  r"|\d{1,2}(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\d{2,4}(?: \d{1,4})?")
+DIGITS = re.compile(r"\d(?:[ ./*_-]{0,3}[A-Za-z]{0,4}[ ./*_-]{0,3}\d){1}[^\n]?")
+WINDOW = 120                                    # characters before digits in which a label is looked for
+GENERAL = {"id", "identifier"}                  # labels that another one right before them tells more than
+NUMBER_SAID = re.compile(r"[#№]|\b(?:no|num\w*|id)\b", re.IGNORECASE)
+REGISTRY = re.compile(r"(?:NCT|ISRCTN|EudraCT|PMID|PMC|ACTRN|ChiCTR|DOI|10\.\d{4})", re.IGNORECASE)
+RULES = {"vehicle": (2, 5)}                     # fewest digits, fewest letters and digits of a code; else 3, 3
+
+BARE = {
+    "social security number": re.compile(r"(?<![\w-])(?:\d{3}-\d{2}-\d{4}|[xX*]{3}-[xX*]{2}-\d{4})(?![\w-])"),
+    "vehicle": re.compile(r"(?<![\w-])(?=[A-Z]*\d)(?=\d*[A-Z])[A-HJ-NPR-Z0-9]{11}[A-HJ-NPR-Z0-9]{2}\d{4}(?![\w-])"),
+    "device": re.compile(r"(?<![\w:-])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:-])"
+                         r"|(?<!\w)\(01\)\d{14}(?:\(\d{2}\)[\w-]{1,20}){0,4}"),
+    "account number": re.compile(r"(?<![\w-])(?:\d{4}[ -]\d{4}[ -]\d{4}[ -]\d{4}"
+                                 r"|[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?)(?![\w-])"),
+    "licence number": re.compile(r"(?<![\w-])[A-Z]{5}[ ]?\d{6}[ ]?[A-Z]{2}\d[A-Z]{2}(?!\w)"),
+}
+SPACED_DIGITS = re.compile(r"\d(?:[ -]{0,3}\d){7,10}(?!\d)")
+HIDDEN = re.compile(r"[xX*•-]{0,12}\d{4}\b")
+
+PICTURE_FILE = re.compile(r"(?<![\w./-])[\w-]{1,80}\.(?:png|jpe?g|heic|heif|tiff?|bmp|gif|webp|raw|cr2|dng)\b",
+                          re.IGNORECASE)
+FACE = re.compile(r"(?:^|[^a-z])(?:face|facial|portrait|selfie|headshot|head_shot|frontal|mugshot|mug|profile"
+                  r"|passport|full_?face|smile|patient_?photo"
+                  r"|id_?photo|photo_?id|bust)(?:[^a-z]|$)|face(?:photo|pic|shot)|facephoto|(?:pt|patient)(?:photo"
+                  r"|pic)|portrait|selfie|headshot|mugshot", re.IGNORECASE)
+OTHER_PART = re.compile(r"(?:knee|hand|foot|wound|mri|ct|xray|x-ray|chest|leg|arm|back|rash|ecg|ekg|skin|hip|ulcer"
+                        r"|lesion|mole|scan|spine|abd|shoulder|wrist"
+                        r"|ankle|echo|nail|toe|finger|tongue|slide|graph|chart|logo|figure|fig)", re.IGNORECASE)
+OF_PERSON = re.compile(r"\b(?:face|facial|portrait|selfie|headshot|patient['’]?s? (?:photo|picture)|(?:photo"
+                       r"|picture|image)s? of (?:the )?(?:patient|him|her|me)"
+                       r"|photo(?:graph)?s?|pictures?|snapshot)\b[^.\n]{0,30}$", re.IGNORECASE)
+PICTURE_WORDS = re.compile(
+    r"\b(?:selfies?|head ?shots?|mug ?shots?|(?:full[ -]face |facial |face |passport |profile |identity |frontal "
+    r"|portrait )(?:photo(?:graph)?s?|pictures?|images?|"
+    r"pics?|snapshots?|portraits?)|(?:photo(?:graph)?s?|pictures?|pics?|images?|snapshots?) of (?:(?:his|her|my"
+    r"|your|their|the|patient['’]s|child['’]s|baby['’]s) "
+    r"){1,3}(?:whole |full |entire |swollen |smiling )?(?:face|head and shoulders)|(?:photo(?:graph)?s?"
+    r"|pictures?) of the (?:patient|child|baby|boy|girl|man|woman)\b"
+    r"|(?:portrait|photo(?:graph)?|picture)s?(?: (?:is|are|was|were))?(?= (?:enclosed|attached|on file"
+    r"|in (?:the )?(?:chart|file|record)|taken at admission|"
+    r"taken at registration|taken for the chart)))\b", re.IGNORECASE)
+PORTRAIT = re.compile(r"\bportraits?\b(?! of (?:health|a disease))", re.IGNORECASE)
+IDENTITY = re.compile(r" (?:ID|id|identification)\b")
+NO_PICTURE = re.compile(r"(?:x-?ray|mri|ct|wound|knee|skin|old|stick) $", re.IGNORECASE)
+
+
+def spans(text: str) -> Iterator[Span]:
+    """Every span of these kinds, in no order; they may overlap."""
+    nearest: dict[int, Span] = {}               # by where a code begins: the label right before it counts
+    for found in _labels(text):
+        group = found.lastgroup or ""
+        span = _after_label(text, found.end(), KINDS[int(group[1:])], group.startswith("s"))
+        if span and not (span.start in nearest and found[0].lower() in GENERAL):
+            nearest[span.start] = span
+    yield from nearest.values()
+    for kind, pattern in BARE.items():
+        for found in pattern.finditer(text):
+            yield Span(found.start(), found.end(), kind, False, 3)
+    yield from _pictures(text)
+
+
+def _labels(text: str) -> Iterator[re.Match[str]]:
+    """The labels on a line before digits: elsewhere none is worth a look."""
+    end = 0
+    for found in DIGITS.finditer(text):
+        start = max(end, text.rfind("\n", end, found.start()) + 1, found.start() - WINDOW)
+        while start > end and text[start - 1].isalnum():
+            start -= 1
+        for label in LABEL.finditer(text, start, found.start() + 1):
+            yield label
+            end = label.end()
+        end = max(end, start)
+
+
+def _after_label(text: str, at: int, kind: str, is_sure: bool) -> Span | None:
+    """The code that follows a label which ends at this place."""
+    gap = GAP.match(text, at)
+    assert gap
+    span = _code(text, gap.end(), kind, bool(MARKER.search(gap[0])), is_sure)
+    if span or not is_sure:
+        return span
+    far = FAR_GAP.match(text, at)
+    if far and not LABEL.search(text, at, far.end()):
+        return _code(text, far.end(), kind, True, True)
+    near = LETTERS_GAP.match(text, at)
+    return _code(text, near.end(), kind, False, True) if near else None
+
+
+def _code(text: str, at: int, kind: str, is_marked: bool, is_sure: bool) -> Span | None:
+    """The code that begins here, if what stands here looks like one for its kind."""
+    if kind == "social security number":
+        found = SPACED_DIGITS.match(text, at) or HIDDEN.match(text, at)
+        return Span(found.start(), found.end(), kind, rank=1) if found else None
+    start, end = at, _code_end(text, at, kind)
+    value = text[start:end]
+    digits, signs = sum(c.isdigit() for c in value), sum(c.isalnum() for c in value)
+    fewest_digits, fewest = RULES.get(kind, (3, 3))
+    if digits < fewest_digits or signs < fewest or NOT_AFTER.match(text, end) or REGISTRY.match(value):
+        return None
+    date = DATE.fullmatch(value)
+    if YEAR.fullmatch(value) or (date and (not date[1] or is_date(date[1], date[3], date[4]))):
+        return None
+    if not is_marked and PHONE.match(text, start):
+        return None
+    if not is_marked and is_sure and not (signs >= 6 or (re.search(r"[A-Za-z]", value) and signs >= 5)):
+        return None
+    if not is_sure and not is_marked and not (signs >= 6 and (value[0] == "0" or re.search(r"[A-Z]", value))):
+        return None
+    if not is_sure and signs < 5 and not NUMBER_SAID.search(text, max(0, at - 12), at):
+        return None
+    start += len(value) - len(value.lstrip("(#")) if value[0] == "(" else 0
+    return Span(start, end, kind, rank=1)
+
+
+def _code_end(text: str, at: int, kind: str) -> int:
+    """Where the tokens end that make up a code: they hold digits, or are a few capitals beside some that do."""
+    end, kept, has_digit = at, at, False
+    for number in range(6):
+        token = TOKEN.match(text, end + (number > 0))
+        if not token or (number and text[end] != " "):
+            break
+        value = token[0]
+        if any(c.isdigit() for c in value):
+            if number and (DATE.fullmatch(value) or value.upper() != value or NOT_AFTER.match(text, token.end())
+                           or (has_digit and len(value) == 1 and kind != "vehicle")):
+                break
+            has_digit = True
+            kept = token.end()
+        elif has_digit:
+            if kind not in ("vehicle", "licence number") or not value.isupper() or len(value) > 5:
+                break
+            kept = token.end() if len(value) <= 3 else kept
+        elif not (value.isupper() and len(value) <= 5) and not (
+                number == 0 and len(value) == 3 and value.islower() and kind == "health plan number"):
+            break
+        end = token.end()
+    return kept
+
+
+def _pictures(text: str) -> Iterator[Span]:
+    for found in PICTURE_FILE.finditer(text):
+        stem = found[0].rpartition(".")[0]
+        if FACE.search(stem) or (not OTHER_PART.search(stem) and OF_PERSON.search(before(text, found.start(), 60))):
+            yield Span(found.start(), found.end(), "photograph", rank=0)
+    for pattern in (PICTURE_WORDS, PORTRAIT):
+        for found in pattern.finditer(text):
+            if not NO_PICTURE.search(before(text, found.start(), 12)) and not IDENTITY.match(text, found.end()):
+                yield Span(found.start(), found.end(), "photograph", rank=0)

@@ -1,0 +1,76 @@
+"""The lists behind names and places: given names, surnames, cities, and words that look like names and are none."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parent / "lists"
+
+STATES = ("Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|"
+          "Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|"
+          "Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada|New Hampshire|New Jersey|"
+          "New Mexico|New York|North Carolina|North Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|"
+          "Rhode Island|South Carolina|South Dakota|Tennessee|Texas|Utah|Vermont|Virginia|Washington|"
+          "West Virginia|Wisconsin|Wyoming|Puerto Rico|Ontario|Quebec|Alberta|Manitoba|Saskatchewan|"
+          "British Columbia|Nova Scotia|New Brunswick|Newfoundland|Victoria|Queensland|New South Wales|"
+          "Tasmania")
+CODES = ("AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH"
+         "|OK|OR|PA|RI|SC|SD|TN|TX|UT"
+         "|VT|VA|WA|WV|WI|WY|DC|PR|ON|QC|BC|AB|NSW|QLD|VIC")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lists:
+    """All in lower case. words: ordinary English. terms: drugs, eponyms, peoples and so on, which are written with
+    a capital and are no names. general: words that give a hospital or school no name of its own.
+    """
+
+    given: frozenset[str]
+    surnames: frozenset[str]
+    words: frozenset[str]
+    terms: frozenset[str]
+    cities: frozenset[str]
+    regions: frozenset[str]
+    general: frozenset[str]
+
+    def is_given(self, word: str) -> bool:
+        """True for a given name that is nothing else."""
+        return not self._is_more(word) and self._is_in_given(word)
+
+    def is_surname(self, word: str) -> bool:
+        """True for a surname that is nothing else."""
+        return not self._is_more(word) and word in self.surnames
+
+    def is_name(self, word: str) -> bool:
+        """True for what can be a given name or a surname, and perhaps another word as well."""
+        return word in self.surnames or self._is_in_given(word)
+
+    def is_other(self, word: str) -> bool:
+        """True for what can be something else than a name or a place."""
+        return word in self.words or word in self.terms
+
+    def _is_in_given(self, word: str) -> bool:
+        return word in self.given or ("-" in word and all(part in self.given for part in word.split("-")))
+
+    def _is_more(self, word: str) -> bool:
+        return self.is_other(word) or word in self.cities or word in self.regions
+
+    def is_unknown(self, word: str) -> bool:
+        """True for a word in none of the lists of what is no name."""
+        return not self._is_more(word)
+
+
+@lru_cache(maxsize=1)
+def lists() -> Lists:
+    """The lists, read once."""
+    def read(name: str) -> frozenset[str]:
+        return frozenset(word for line in (FOLDER / name).read_text(encoding="utf-8").lower().splitlines()
+                         if not line.startswith("#") for word in line.split())
+
+    def read_lines(name: str) -> frozenset[str]:
+        return frozenset(line for line in (FOLDER / name).read_text(encoding="utf-8").lower().splitlines()
+                         if not line.startswith("#"))
+
+    return Lists(given=read("given.txt"), surnames=read("surnames.txt"), words=read("words.txt"),
+                 terms=read("terms.txt"), cities=read_lines("cities.txt"), regions=read_lines("regions.txt"),
+                 general=read("general.txt"))

@@ -1,0 +1,91 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from corpus.config import DataConfig
+from corpus.layouts import load
+from corpus.leak import guard
+from corpus.same import Cases, traits
+from tests.corpus.rows import row, with_word, words
+
+LONG = words(1, 60)
+CONFIG = DataConfig()
+
+
+def test_every_kind_of_leak_is_removed_and_shown_with_both_rows():
+    training = [row(1, "Why does it hurt?"), row(2, "Another patient's visit.", group="D2N001"),
+                row(3, with_word(LONG, 30, "else")), row(4, f"{words(2, 15)} {words(3, 60)} {words(4, 15)}"),
+                row(5, words(5, 20), words(6, 60)), row(6, "What is gout?")]
+    held = [row(1, "why does it HURT", file="b.csv"), row(2, "First visit.", group="D2N001", file="b.csv"),
+            row(3, LONG, file="b.csv"), row(4, words(3, 60), file="b.csv"), row(5, words(7, 20), words(6, 60),
+                                                                                file="b.csv")]
+    guarded = guard(training, {"validation": held}, CONFIG)
+    assert [e.line for e in guarded.kept] == [6]
+    assert [(out.line, out.reason) for out in guarded.left_out] == [
+        (1, "it is also in validation (b.csv, line 1): the same input"),
+        (2, "it is also in validation (b.csv, line 2): the same id (D2N001)"),
+        (3, "it is also in validation (b.csv, line 3): 90% of the input is the same, wording common to all aside"),
+        (4, "it is also in validation (b.csv, line 4): one input holds 100% of the other, wording common to all aside"),
+        (5, "it is also in validation (b.csv, line 5): 100% of the answer is the same, wording common to all aside")]
+    [found] = guarded.findings
+    assert found.count == 5
+    assert found.text == (
+        "5 of 6 rows for training are also in validation (1 with the same input, 1 of the same patient or document, "
+        "1 with nearly the same input, 1 of which one's input holds the other's, 1 with the same long answer): "
+        "removed from training.")
+    assert [(r["line"], r["other_line"], r["other_file"]) for r in found.rows] == [(k, k, "b.csv") for k in range(1, 6)]
+    assert found.rows[2]["input"].startswith("w1x0 w1x1") and found.rows[2]["other_input"].startswith("w1x0 w1x1")
+
+
+def test_a_row_in_two_sets_is_counted_in_both_and_left_out_once():
+    held = {"validation": [row(8, "What is gout?")], "b.csv": [row(9, "what is gout")], "c.csv": [row(1, "Else?")]}
+    guarded = guard([row(1, "What is gout?"), row(2, "Why sleep?")], held, CONFIG)
+    assert [found.count for found in guarded.findings] == [1, 1, 0]
+    assert guarded.findings[2].text == "No row for training is also in c.csv."
+    assert [out.line for out in guarded.left_out] == [1] and [e.line for e in guarded.kept] == [2]
+
+
+def test_kept_on_request_and_counted_all_the_same():
+    guarded = guard([row(1, "What is gout?")], {"b.csv": [row(9, "what is gout")]}, DataConfig(leaks="keep"))
+    assert [e.line for e in guarded.kept] == [1] and not guarded.left_out
+    assert guarded.findings[0].count == 1 and guarded.findings[0].text.endswith("the same input): kept, as asked.")
+
+
+def test_the_plainest_and_most_similar_row_is_the_one_shown():
+    held = [row(1, with_word(with_word(LONG, 20, "x"), 40, "y")), row(2, with_word(LONG, 30, "else"))]
+    found = guard([row(1, LONG)], {"b.csv": held}, DataConfig(similarity=0.8)).findings[0]
+    assert found.rows[0]["other_line"] == 2
+    found = guard([row(1, LONG)], {"b.csv": [*held, row(3, LONG + "!")]}, CONFIG).findings[0]
+    assert (found.rows[0]["other_line"], found.rows[0]["why"]) == (3, "the same input")
+
+
+def test_a_long_instruction_before_every_question_is_no_leak():
+    asked = [row(k, f"{words(0, 150)} {words(k, 8)}") for k in range(1, 60)]
+    assert not guard(asked[:40], {"b.csv": asked[40:]}, CONFIG).left_out
+
+
+@given(training=st.lists(st.integers(0, 30), max_size=20), held=st.lists(st.integers(0, 30), max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_afterwards_no_case_is_on_both_sides(training: list[int], held: list[int]):
+    def rows(seeds: list[int], file: str) -> list:
+        return [row(line, words(seed % 10, 30), file=file, group=f"p{seed}" if seed % 3 else "")
+                for line, seed in enumerate(seeds)]
+    sets = {"one": rows(held[::2], "b.csv"), "two": rows(held[1::2], "c.csv")}
+    guarded = guard(rows(training, "a.csv"), sets, CONFIG)
+    known = traits([*sets["one"], *sets["two"], *guarded.kept])
+    border = len(held)
+    assert not [match for one in known[border:] for match in Cases(known[:border], CONFIG.similarity).find(one)]
+    assert len(guarded.kept) + len(guarded.left_out) == len(training)
+
+
+@pytest.mark.parametrize("name, dialogues, notes", [
+    ("validation", {538: 503, 2417: 46}, {5357: 392, 7926: 62, 9454: 350, 10978: 753}),
+    ("test1", {2790: 881, 8601: 943}, {9410: 130, 9559: 1032, 9934: 1386})])
+def test_the_dialogues_of_mts_dialog_that_are_in_two_parts_are_found(shared_data, name: str, dialogues: dict[int, int],
+                                                                     notes: dict[int, int]):
+    """Two dialogues each, known to all; and seven notes that stand in both under another dialogue, known to few."""
+    parts = {part: load([str(shared_data / "mts-dialog" / f"{part}.csv")]).examples for part in ("train", name)}
+    [found] = guard(parts["train"], {name: parts[name]}, CONFIG).findings
+    by_input = {r["line"]: r["other_line"] for r in found.rows if r["why"] == "the same input"}
+    by_note = {r["line"]: r["other_line"] for r in found.rows if r["why"].startswith("100% of the answer")}
+    assert by_input == dialogues and by_note == notes and found.count == len(by_input) + len(by_note)

@@ -1,0 +1,59 @@
+"""Events, promises and facts as a person reads them."""
+
+import io
+
+from ui import terminal
+
+PROMISE = {"seconds": 7500, "parts": {"steps": 7000.0, "evaluations": 499.6, "answers": 0.4}, "steps": 450,
+           "peak_rss_mb": 5800, "memory_mb": 12000, "peak_disk_mb": 90, "disk_free_mb": 50, "measured_steps": 13,
+           "measured_s": 61.0, "machine": "CPU, bfloat16 arithmetic", "notes": ["Busy."]}
+
+
+def test_the_promise_in_words():
+    lines = terminal.promise_lines(PROMISE)
+    assert lines == [
+        "About 2 h 05 min for 450 steps (steps 1 h 56 min, evaluations 8 min 20 s).",
+        "5.8 GB of memory at the most; 12.0 GB are free: fits.",
+        "90 MB of disk at the most; 50 MB are free: DOES NOT FIT.",
+        "Measured on 13 steps of this run in 1 min 01 s, CPU, bfloat16 arithmetic.", "Busy."]
+    on_gpu = terminal.promise_lines({**PROMISE, "peak_vram_mb": 900, "vram_mb": 80_000})
+    assert "900 MB of GPU memory at the most; 80.0 GB are free: fits." in on_gpu
+
+
+def test_promise_against_fact():
+    lines = terminal.kept_lines(PROMISE, {"seconds": 7875.0, "peak_rss_mb": 5742.0, "peak_disk_mb": 90.0})
+    assert [line.split() for line in lines] == [
+        ["Promise", "against", "fact:"],
+        ["time", "promised", "2", "h", "05", "min,", "was", "2", "h", "11", "min", "(+5%)"],
+        ["memory", "promised", "5.8", "GB,", "was", "5.7", "GB", "(-1%)"],
+        ["disk", "promised", "90", "MB,", "was", "90", "MB", "(+0%)"]]
+    assert terminal.kept_lines(PROMISE, {"seconds": 1.0, "is_stopped": True}) == []
+
+
+def test_events_as_lines():
+    line = terminal.event_line
+    assert line({"kind": "eval", "step": 9, "loss": 1.5, "accuracy": 0.5, "stage": "one"}) == (
+        "one: step 9: validation loss 1.500, accuracy 0.500")
+    assert line({"kind": "step", "step": 1, "steps": 2, "loss": 2.0, "tokens_per_s": 1234.5, "left_s": 61}) == (
+        "step 1/2, loss 2.000, 1,234 tokens/s, 1 min 01 s left")
+    assert line({"kind": "resume", "step": 7}) == "Goes on after step 7."
+    assert line({"kind": "checkpoint", "step": 7}) == ""
+    shown = line({"kind": "sample", "question": "Why?\nPlease", "reference": "So.", "answer": "word " * 60})
+    assert [part[:22] for part in shown.split("\n")] == ["  asked:    Why? Pleas", "  expected: So.",
+                                                        "  answer:   word word "]
+    assert all(len(part) < 120 for part in shown.split("\n"))
+
+
+def test_what_the_model_writes_does_not_steer_the_terminal():
+    event = {"kind": "sample", "answer": "\x1b[2Jgone", "question": "", "reference": ""}
+    assert "\x1b" not in terminal.event_line(event) and "<U+001B>[2Jgone" in terminal.event_line(event)
+
+
+def test_the_bell_is_for_terminals():
+    out = io.StringIO()
+    terminal.ring(True, out)
+    assert out.getvalue() == ""
+    out.isatty = lambda: True
+    terminal.ring(False, out)
+    terminal.ring(True, out)
+    assert out.getvalue() == "\a"
