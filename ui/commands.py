@@ -89,6 +89,8 @@ def _add_train(commands: Any) -> None:
                      help="tables of examples: files, folders, or hf:OWNER/NAME; STAGE=F for one stage of the recipe")
     one.add_argument("--eval", nargs="+", action="extend", default=[], metavar="F",
                      help="validation tables (STAGE=F as well)")
+    one.add_argument("--guard", nargs="+", action="extend", default=[], metavar="F",
+                     help="further tables for tests: no row of them is trained on (STAGE=F as well)")
     one.add_argument("--layout", default="", help="the layout of the tables, when it is not recognised")
     one.add_argument("--map", nargs="+", action="extend", default=[], metavar="FIELD=COLUMN",
                      help="which column holds a field of the layout, as question=Frage")
@@ -157,8 +159,8 @@ def run_train(options: argparse.Namespace) -> int:
         folder, process, seen = train.resume(_resumed(options))
         return _trained(folder, process, seen, options.json)
     config = train.train_config(_recipe(options), train.Wishes(
-        base=options.base, data=options.data, evaluation=options.eval, columns=options.map, layout=options.layout,
-        assignments=options.set))
+        base=options.base, data=options.data, evaluation=options.eval, guard=options.guard, columns=options.map,
+        layout=options.layout, assignments=options.set))
     what = "preview" if options.preview else "estimate" if options.estimate else "run"
     folder, process = train.start(config, options.at, what)
     if what == "run":

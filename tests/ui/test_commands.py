@@ -171,6 +171,17 @@ def test_a_preview_trains_nothing_and_is_readable_without_colours(table, tmp_pat
     assert said["stages"][0]["samples"] and said["page"].endswith(runs.PREVIEW)
 
 
+def test_rows_of_a_guarded_set_are_not_learned(table, tmp_path):
+    rows = [f"What is number {k} of them all?,It is number {k * 7} and no other." for k in range(30)]
+    data, guard = table("rows.csv", "question,answer\n" + "\n".join(rows)), table("test.csv",
+                                                                                "question,answer\n" + rows[3])
+    done = galen("train", "demo", "--data", data, "--guard", guard, "--preview", "--set", "similarity=1",
+                 home=tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, done.stderr
+    assert "also in" in said and str(guard) in said
+
+
 def test_a_run_that_was_killed_says_how_to_go_on_and_goes_on(table, tmp_path):
     run = tmp_path / "run"
     words = ["train", "answer", "--data", table("some.csv", QUESTIONS), "--run", run, "--set", "answer_tokens=4",

@@ -18,7 +18,7 @@ HUB = "hf:"
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What the user says beside the recipe, as words. data, evaluation: FILE, or STAGE=FILE for one stage.
+    """What the user says beside the recipe, as words. data, evaluation, guard: FILE, or STAGE=FILE for one stage.
 
     assignments: "rank=8", or "STAGE.rank=8" for one stage; columns: "question=Frage".
     """
@@ -26,6 +26,7 @@ class Wishes:
     base: str = ""
     data: Sequence[str] = ()
     evaluation: Sequence[str] = ()
+    guard: Sequence[str] = ()
     columns: Sequence[str] = ()
     layout: str = ""
     assignments: Sequence[str] = ()
@@ -41,7 +42,7 @@ def train_config(recipe: str, wishes: Wishes) -> TrainConfig:
     _lay_over(values, stages, _assigned(wishes.assignments, stages))
     said: dict[str, Any] = {"base": wishes.base, "layout": wishes.layout, "columns": tuple(wishes.columns)}
     _lay_over(values, stages, {"": {name: value for name, value in said.items() if value}})
-    for name, files in (("data", wishes.data), ("eval", wishes.evaluation)):
+    for name, files in (("data", wishes.data), ("eval", wishes.evaluation), ("guard", wishes.guard)):
         _lay_over(values, stages, {stage: {name: tuple(of_stage)} for stage, of_stage in
                                    _by_stage(files, stages).items()})
     for settings in (values, *stages.values()):
