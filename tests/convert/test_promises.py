@@ -28,9 +28,10 @@ from tasks.hf_tokenizer import HFTokenizer
 from tasks.prompt import prompt_ids, terminator
 from tests.convert.tiny import END_OF_TURN, fill, make_adapter, make_base
 from tests.tasks.test_prompt import NO_SYSTEM
+from train.adapter import choose_machine
 from train.config import TrainConfig
 from train.samples import prepare
-from train.worker import load_model
+from train.stage import load
 
 HERE = "tests/convert/test_promises.py::"
 HELD_BY = {
@@ -321,7 +322,7 @@ def test_the_export_starts_no_program():
 def test_what_learns_is_counted_before_training(tmp_path: Path, gemma3: Path):
     job = Job(tmp_path)
     config = TrainConfig(base=str(gemma3), data=("x.csv",), rank=2, precision="float32", threads=1)
-    _, _, figures = load_model(config, gemma3, job)
+    _, figures = load(config, gemma3, choose_machine(config), (), job)
     events = [json.loads(line) for line in (tmp_path / runs.EVENTS).read_text(encoding="utf-8").splitlines()]
     assert figures["modules"] == 3 * 7
     assert any(event.get("text", "").startswith("LoRA on 21 projections: ") for event in events)
