@@ -51,7 +51,8 @@ class TrainConfig(DataConfig):
     accumulate: int = field(default=1, metadata=dict(label="Batches a step", min=1, max=1024))
     max_len: int = field(default=1024, metadata=dict(label="Longest sample", unit="tokens", min=8, max=131_072))
     packing: str = field(default="auto", metadata=dict(
-        label="A batch's samples laid end to end, not padded (auto = where the device does it well)", choices=("auto", "on", "off")))
+        label="A batch's samples laid end to end, not padded (auto = where the device does it well)",
+        choices=("auto", "on", "off")))
     gradient_checkpointing: bool = field(default=False, metadata=dict(
         label="Activations computed twice, to save memory"))
     optimizer: str = field(default="auto", metadata=dict(
