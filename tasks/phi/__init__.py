@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tasks.phi import codes, contact, dates, names, places
+from tasks.phi.page import Page
 from tasks.phi.span import Span
 
 KINDS = ("name", "place", "date", "age over 89", "telephone", "fax", "e-mail", "social security number",
@@ -63,7 +64,8 @@ def replaced(text: str, hits: Sequence[Hit], kinds: Iterable[str]) -> str:
 
 def _chosen(text: str) -> list[Span]:
     """The spans of all kinds without overlaps: by rank, what is said before what is not, the longer one."""
-    spans = [*contact.spans(text), *codes.spans(text), *dates.spans(text), *places.spans(text), *names.spans(text)]
+    page = Page(text)
+    spans = [*contact.spans(page), *codes.spans(page), *dates.spans(page), *places.spans(page), *names.spans(page)]
     spans.sort(key=lambda span: (span.rank, not span.is_said, span.start - span.end, span.start))
     taken: list[tuple[int, int]] = []
     chosen = []

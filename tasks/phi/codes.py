@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from tasks.phi.contact import PHONE
 from tasks.phi.dates import is_date
 from tasks.phi.labels import LABELS
+from tasks.phi.page import Page, near, starting
 from tasks.phi.span import Span, before
 
 
@@ -19,7 +20,7 @@ def _alternation(sure: bool) -> str:
 
 
 KINDS = tuple(LABELS)
-LABEL = re.compile(rf"(?<![A-Za-z0-9])(?:{_alternation(True)}|{_alternation(False)})(?![A-Za-z])", re.IGNORECASE)
+LABEL = re.compile(rf"(?<![a-z0-9])(?:{_alternation(True)}|{_alternation(False)})(?![a-z])")       # of lower case
 NUMBER_WORD = (r"(?:numbers?|nos?\.|no|nrs?\.?|num\.?|nbr|#|№|ids?|i\.d\.|identifiers?|identification|codes?|tags?"
                r"|card|ref(?:erence)?|key|"
                r"template|address|label|print)")
@@ -58,11 +59,13 @@ BARE = {
                                  r"|[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?)(?![\w-])"),
     "licence number": re.compile(r"(?<![\w-])[A-Z]{5}[ ]?\d{6}[ ]?[A-Z]{2}\d[A-Z]{2}(?!\w)"),
 }
+DEVICE_MARKS = re.compile(r"[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]")
 SPACED_DIGITS = re.compile(r"\d(?:[ -]{0,3}\d){7,10}(?!\d)")
 HIDDEN = re.compile(r"[xX*•-]{0,12}\d{4}\b")
 
 PICTURE_FILE = re.compile(r"(?<![\w./-])[\w-]{1,80}\.(?:png|jpe?g|heic|heif|tiff?|bmp|gif|webp|raw|cr2|dng)\b",
                           re.IGNORECASE)
+PICTURE_ENDS = (".png", ".jp", ".hei", ".tif", ".bmp", ".gif", ".webp", ".raw", ".cr2", ".dng")
 FACE = re.compile(r"(?:^|[^a-z])(?:face|facial|portrait|selfie|headshot|head_shot|frontal|mugshot|mug|profile"
                   r"|passport|full_?face|smile|patient_?photo"
                   r"|id_?photo|photo_?id|bust)(?:[^a-z]|$)|face(?:photo|pic|shot)|facephoto|(?:pt|patient)(?:photo"
@@ -83,48 +86,75 @@ PICTURE_WORDS = re.compile(
     r"|(?:portrait|photo(?:graph)?|picture)s?(?: (?:is|are|was|were))?(?= (?:enclosed|attached|on file"
     r"|in (?:the )?(?:chart|file|record)|taken at admission|"
     r"taken at registration|taken for the chart)))\b", re.IGNORECASE)
+PICTURES = frozenset(f"{word}{end}" for word in (
+    "selfie", "shot", "headshot", "mugshot", "photo", "photograph", "picture", "pic", "image", "snapshot", "portrait")
+    for end in ("", "s"))
 PORTRAIT = re.compile(r"\bportraits?\b(?! of (?:health|a disease))", re.IGNORECASE)
 IDENTITY = re.compile(r" (?:ID|id|identification)\b")
 NO_PICTURE = re.compile(r"(?:x-?ray|mri|ct|wound|knee|skin|old|stick) $", re.IGNORECASE)
 
 
-def spans(text: str) -> Iterator[Span]:
+def spans(page: Page) -> Iterator[Span]:
     """Every span of these kinds, in no order; they may overlap."""
     nearest: dict[int, Span] = {}               # by where a code begins: the label right before it counts
-    for found in _labels(text):
+    for found in _labels(page):
         group = found.lastgroup or ""
-        span = _after_label(text, found.end(), KINDS[int(group[1:])], group.startswith("s"))
-        if span and not (span.start in nearest and found[0].lower() in GENERAL):
+        span = _after_label(page, found.end(), KINDS[int(group[1:])], group.startswith("s"))
+        if span and not (span.start in nearest and found[0] in GENERAL):
             nearest[span.start] = span
     yield from nearest.values()
-    for kind, pattern in BARE.items():
-        for found in pattern.finditer(text):
+    for kind, starts in _starts(page).items():
+        for found in starting(BARE[kind], page.text, starts):
             yield Span(found.start(), found.end(), kind, False, 3)
-    yield from _pictures(text)
+    yield from _pictures(page)
 
 
-def _labels(text: str) -> Iterator[re.Match[str]]:
+def _starts(page: Page) -> dict[str, list[int]]:
+    """Where codes of their own form can begin: at some distance before digits."""
+    text = page.text
+    starts: dict[str, list[int]] = {kind: [] for kind in BARE}
+    for start, end in page.numbers:
+        size = end - start
+        if size in (3, 4):
+            starts["social security number"] += [max(0, start - 7), start]
+        if size >= 4:
+            starts["vehicle"].append(max(0, end - 17))
+        if size == 4:
+            starts["account number"].append(start)
+        if size >= 2:
+            starts["account number"].append(max(0, start - 2))
+        if size == 6:
+            starts["licence number"] += [max(0, start - 6), max(0, start - 5)]
+    for kind in starts:
+        starts[kind].sort()
+    if "(01)" in text or DEVICE_MARKS.search(text):
+        starts["device"] = list(range(len(text)))
+    return starts
+
+
+def _labels(page: Page) -> Iterator[re.Match[str]]:
     """The labels on a line before digits: elsewhere none is worth a look."""
-    end = 0
-    for found in DIGITS.finditer(text):
+    text, end = page.text, 0
+    for found in DIGITS.finditer(text) if page.numbers else ():
         start = max(end, text.rfind("\n", end, found.start()) + 1, found.start() - WINDOW)
         while start > end and text[start - 1].isalnum():
             start -= 1
-        for label in LABEL.finditer(text, start, found.start() + 1):
+        for label in LABEL.finditer(page.low, start, found.start() + 1):
             yield label
             end = label.end()
         end = max(end, start)
 
 
-def _after_label(text: str, at: int, kind: str, is_sure: bool) -> Span | None:
+def _after_label(page: Page, at: int, kind: str, is_sure: bool) -> Span | None:
     """The code that follows a label which ends at this place."""
+    text = page.text
     gap = GAP.match(text, at)
     assert gap
     span = _code(text, gap.end(), kind, bool(MARKER.search(gap[0])), is_sure)
     if span or not is_sure:
         return span
     far = FAR_GAP.match(text, at)
-    if far and not LABEL.search(text, at, far.end()):
+    if far and not LABEL.search(page.low, at, far.end()):
         return _code(text, far.end(), kind, True, True)
     near = LETTERS_GAP.match(text, at)
     return _code(text, near.end(), kind, False, True) if near else None
@@ -181,12 +211,13 @@ def _code_end(text: str, at: int, kind: str) -> int:
     return kept
 
 
-def _pictures(text: str) -> Iterator[Span]:
-    for found in PICTURE_FILE.finditer(text):
+def _pictures(page: Page) -> Iterator[Span]:
+    text = page.text
+    for found in PICTURE_FILE.finditer(text) if page.is_any_in(PICTURE_ENDS) else ():
         stem = found[0].rpartition(".")[0]
         if FACE.search(stem) or (not OTHER_PART.search(stem) and OF_PERSON.search(before(text, found.start(), 60))):
             yield Span(found.start(), found.end(), "photograph", rank=0)
     for pattern in (PICTURE_WORDS, PORTRAIT):
-        for found in pattern.finditer(text):
+        for found in near(pattern, text, page.places(PICTURES), 20, 130):
             if not NO_PICTURE.search(before(text, found.start(), 12)) and not IDENTITY.match(text, found.end()):
                 yield Span(found.start(), found.end(), "photograph", rank=0)

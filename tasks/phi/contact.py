@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from tasks.phi.page import Page, near, starting
 from tasks.phi.span import Span, before
 
 LEFT_OF_AT = re.compile(r"[\w.+'-]*[\w+-]$")
@@ -16,6 +17,7 @@ DOMAIN_HEAD = re.compile(r"(?<![\w@.-])[A-Za-z0-9][A-Za-z0-9-]{1,62}(?:\.[A-Za-z
 COUNTRY_ENDS = (".de", ".fr", ".ca", ".eu", ".ch", ".nl", ".uk", ".io", ".test", ".app", ".care")
 IPV4 = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w]|\.\d)")
 IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
+COLONS = re.compile(":[0-9A-Fa-f]{0,4}:")
 HOME = re.compile(r"(?:/home/|/Users/)[^\s/\\\"'<>:|]+"
                   r"|\b[A-Za-z]:(?:\\{1,2}|/)Users(?:\\{1,2}|/)[^/\\\"'<>:|\n]+")
 
@@ -31,6 +33,7 @@ PHONE = re.compile(
 SHORT_PHONE = re.compile(rf"(?<![\w.+/#-])(?:[2-9]\d{{2}}[ .-]\d{{4}}|[2-9]\d{{6}}|[2-9]\d{{9}}"
                          rf"|1[2-9]\d{{9}}){EXTENSION}"
                          r"(?![\w/-]|[.,]\d)", re.IGNORECASE)
+SHORT_SIZES = (3, 7, 10, 11)                 # how many digits in a row a short number begins with
 EXTENSION_ALONE = re.compile(r"\b(?:ext\.?|extension)[ :#]{1,3}(\d{2,6})(?![\w.-])", re.IGNORECASE)
 PHONE_WORD = re.compile(r"\b(?:tele)?phon\w*|\btel\b|\bcell\w*|\bmobile|\blandline|\bpager?\b|\bpaged?\b|\bbeeper"
                         r"|\bcall\w*"
@@ -42,23 +45,26 @@ FAX_WORD = re.compile(r"\bfax\w*|\bfacsimile|\btelefax|(?<!\w)f\b[.:]", re.IGNOR
 UNIT = re.compile(r"\s?(?:m?c?g|mcg|ml|mm|iu|units?|kcal|steps|patients|people|cells?|copies|/|%|years|words)\b",
                   re.IGNORECASE)
 DIGIT_WORD = r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|hundred)"
+DIGIT_WORDS = set(re.findall("[a-z]+", DIGIT_WORD))
 SPOKEN = re.compile(rf"\b{DIGIT_WORD}(?:[ ,.-]{{1,3}}{DIGIT_WORD}){{5,14}}\b", re.IGNORECASE)
+SPOKEN_HERE = re.compile(rf"[ ,.-]{DIGIT_WORD}[ ,.-]{{1,3}}{DIGIT_WORD}[ ,.-]{{1,3}}{DIGIT_WORD}")     # in lower case
 MIN_DIGITS, MAX_DIGITS = 8, 15                  # of a whole telephone number
 
 
-def spans(text: str) -> Iterator[Span]:
+def spans(page: Page) -> Iterator[Span]:
     """Every span of these kinds, in no order; they may overlap."""
+    text = page.text
     yield from _mail(text)
-    yield from _web(text)
-    for found in IPV4.finditer(text):
+    yield from _web(page)
+    for found in starting(IPV4, text, (start for start, end in page.numbers if text[end:end + 1] == ".")):
         if _is_address(found[0]):
             yield Span(found.start(), found.end(), "network address", rank=0)
-    for found in IPV6.finditer(text):
+    for found in IPV6.finditer(text) if page.numbers and COLONS.search(text) else ():
         if _is_address(found[0]) and any(c.isdigit() for c in found[0]):
             yield Span(found.start(), found.end(), "network address", rank=0)
-    for found in HOME.finditer(text):
+    for found in HOME.finditer(text) if "/home/" in text or "Users" in text else ():
         yield Span(found.start(), found.end(), "home folder", rank=0)
-    yield from _phones(text)
+    yield from _phones(page)
 
 
 def _mail(text: str) -> Iterator[Span]:
@@ -71,8 +77,9 @@ def _mail(text: str) -> Iterator[Span]:
         at = text.find("@", at + 1)
 
 
-def _web(text: str) -> Iterator[Span]:
-    for found in WEB.finditer(text):
+def _web(page: Page) -> Iterator[Span]:
+    text = page.text
+    for found in WEB.finditer(text) if page.is_any_in(("://", "www.")) else ():
         value = found[0].rstrip(".,:!?*_")
         if len(value) > len("www.") and not value.endswith("//"):
             port = re.search(r":\d+$", value)
@@ -96,26 +103,37 @@ def _is_address(value: str) -> bool:
     return not (address.is_loopback or address.is_unspecified)
 
 
-def _phones(text: str) -> Iterator[Span]:
-    for found in PHONE.finditer(text):
+def _phones(page: Page) -> Iterator[Span]:
+    text = page.text
+    for found in starting(PHONE, text, _phone_starts(page)):
         digits = sum(c.isdigit() for c in re.split(r"(?i)e?xt?", found[0])[0])
         if MIN_DIGITS <= digits <= MAX_DIGITS and not UNIT.match(text, found.end()):
             yield Span(found.start(), found.end(), _phone_kind(text, found.start(), found.end()),
                        rank=2)
-    for found in SHORT_PHONE.finditer(text):
+    for found in starting(SHORT_PHONE, text, (start for start, end in page.numbers if end - start in SHORT_SIZES)):
         left, right = before(text, found.start(), 60), text[found.end():found.end() + 30].split("\n")[0]
         if UNIT.match(text, found.end()) or not (PHONE_WORD.search(left) or FAX_WORD.search(left)
                                                  or PHONE_WORD.search(right) or FAX_WORD.search(right)):
             continue
         yield Span(found.start(), found.end(), _phone_kind(text, found.start(), found.end()), rank=2)
-    for found in EXTENSION_ALONE.finditer(text):
+    for found in EXTENSION_ALONE.finditer(text) if page.numbers and "ext" in page.low else ():
         yield Span(found.start(1), found.end(1), "telephone", rank=2)
-    for found in SPOKEN.finditer(text):
+    is_any = not page.words.isdisjoint(DIGIT_WORDS)
+    spoken = [found.start() for found in SPOKEN_HERE.finditer(page.low)] if is_any else []
+    for found in near(SPOKEN, text, spoken, 80, 160):
         left = before(text, found.start(), 80).lower()
         if "social" in left or "ssn" in left:
             yield Span(found.start(), found.end(), "social security number", rank=1)
         elif PHONE_WORD.search(left) or FAX_WORD.search(left):
             yield Span(found.start(), found.end(), _phone_kind(text, found.start(), found.end()))
+
+
+def _phone_starts(page: Page) -> Iterator[int]:
+    """Where a whole telephone number can begin: at digits, or at the + or ( before them."""
+    for start, _ in page.numbers:
+        if page.text[start - 1:start] in ("+", "("):
+            yield start - 1
+        yield start
 
 
 def _phone_kind(text: str, start: int, end: int) -> str:

@@ -9,6 +9,7 @@ PARTICLE = (r"(?:van der|van den|van de|von der|de la|de las|de los|de|del|della
 SPACE = re.compile(rf" (?:{PARTICLE} )?| ?['’] ?")
 SUFFIX = {"jr", "sr", "ii", "iii", "iv"}
 PARTICLES = re.compile(rf"(?<![\w.]){PARTICLE} $", re.IGNORECASE)
+PARTICLE_ENDS = {word.strip("(?:)").split(" ")[-1].removesuffix("\\.") for word in PARTICLE.split("|")} | {"st."}
 STRICT = (r"Mrs?|Mister|Missus|Ms|Mx|Miss|Drs?|Prof|Professor|Madame|Mme|Monsieur|Herr|Frau|Señora?|Sra?|Sir|Lady"
           r"|Dame|Lord|Hon|Rev|Reverend|Pastor|Rabbi|Imam|Fr|Sgt|Sergeant"
           r"|Cpl|Capt|Captain|Lt|Lieutenant|Col|Colonel|Gen|Major|Maj|Officer|Deputy|Detective|Det|Constable|Coach"
@@ -45,7 +46,7 @@ ROLE = (r"nurse|doctor|(?:clinical |hospital )?pharmacist|therapist|physiotherap
         r"|editor|reporter")
 NEXT_TO = re.compile(
     rf"(?:\b(?:{KIN}|{ROLE})(?:,? (?:is |was )?(?:named|called) | is | was |,? \(? ?| ?: ?|, (?:the |an? )?| \("
-    rf"|['’]s name(?: is|:)? |s,? |: ?(?:Dr\.?|Mrs?\.?|Ms\.?) ?|\t|\|)"
+    rf"|['’]s name(?: is|:)? |s,? |: ?(?:dr\.?|mrs?\.?|ms\.?) ?|\t|\|)"
     r"|\b(?:nick)?name(?:d|s)?(?: of)?(?: is| was|['’]s)?[ :]{1,2}|\b(?:called|nicknamed|alias|aka|a\.k\.a\."
     r"|goes by|known as|answers to|legal name is|maiden name(?: is)?|formerly|n[eé]e|signature|initials?) ?:? "
     r"|\b(?:signed(?: off)?(?: by)?|dictated by|reviewed by|written by|prepared by|authored by|completed by"
@@ -60,8 +61,7 @@ NEXT_TO = re.compile(
     r"|lives with|living with|c/o|cc|attn|care of|yours truly|respectfully|good (?:morning|afternoon|evening)"
     r"|morning|thank you|thanks|congratulations|welcome|bye|goodbye|nice to (?:meet|see) you|take care|how are you"
     r"|yes|no|okay|ok|well|sorry|per|re|from|to|by|pt|both|between|with|and his|beside|behalf of"
-    r"|for),? ?:? )(?:Dr\.? |Mrs?\.? |Ms\.? |Miss |Nurse )?$",
-    re.IGNORECASE)
+    r"|for),? ?:? )(?:dr\.? |mrs?\.? |ms\.? |miss |nurse )?$")         # of lower case
 FIELD = re.compile(r"(?:^|[\n|;,\t(]|\. ) ?(?:(?:pt|patient|client|full|first|last|given|family|sur|middle|maiden"
                    r"|legal|preferred|mother['’]?s?|father['’]?s?|physician|provider|doctor|guardian|parent"
                    r"|contact|insured|subscriber|member"
@@ -140,7 +140,10 @@ FIRM_CUE = re.compile(r"\b(?:work(?:s|ed|ing)?|job|employ(?:ed|ee|er|ment)|cashi
                       r"|promoted|dispatcher|dishwasher|cleans|drives|delivers|baker|barista|butcher|fitter"
                       r"|stocker|courier|partner|owner|secretary)"
                       r"(?: \w+){0,4}? (?:at|for|with|by|from) (?:the )?$|\b(?:employer|company|firm|occupation"
-                      r"|place of work|workplace)(?: (?:is|was|name))?:? ?$", re.IGNORECASE)
+                      r"|place of work|workplace)(?: (?:is|was|name))?:? ?$")     # of lower case
+FIRM_BEFORE = ("at ", "for ", "with ", "by ", "from ", "the ", ":", ": ", *(
+    f"{word}{end}" for end in ("", " ")
+    for word in ("employer", "company", "firm", "occupation", "work", "workplace", "is", "was", "name")))
 FIRM_END = (r"(?:Inc|LLC|L\.L\.C|Ltd|Limited|Corp|Corporation|Company|Co|GmbH|PLC|LLP|Industries|Logistics|Paving"
             r"|Construction|Plumbing|Roofing|Trucking|Motors|Manufacturing|Landscaping|Enterprises|Holdings"
             r"|Freight|Steel|Consulting|Builders|Contractors"
@@ -149,6 +152,7 @@ FIRM_END = (r"(?:Inc|LLC|L\.L\.C|Ltd|Limited|Corp|Corporation|Company|Co|GmbH|PL
             r"|Poultry|Meats|Produce|Tooling|Staffing|Transport|Removals"
             r"|Brewing|Brewery|Printing|Press|Engineering|Solutions|Systems|Technologies|Media|Bank|& Sons?"
             r"|and Sons|& Co|Brothers|Bros)")
+FIRM_WORDS = {one for word in re.findall("[A-Z][A-Za-z]*", FIRM_END) for one in (word, word.removesuffix("s"))}
 FIRM = re.compile(rf"(?<![\w'’])(?:[A-ZÀ-Þ][\w'’-]{{0,30}}(?: (?:&|and|of) | )){{1,4}}{FIRM_END}\b\.?")
 PUBLIC = re.compile(r"Hospital|Clinic|School|University|College|Center|Centre|Medical|Health|Nursing|Pharmacy"
                     r"|Street|Avenue|Road|County|District|Airport|Park\b|Mall\b")
@@ -168,13 +172,19 @@ INITIALS_CUE = re.compile(r"\b(?:patient|pt|mrs?|ms|dr|initials(?: are| is)?|sig
 BARE_INITIALS = re.compile(r"\b(?i:initials|signed|initialed|initialled)(?i: by| as)?[: ]{1,2}([A-Z]{2,3})\b"
                            r"|\b(?:Pt|Patient|Mr\.?|Mrs\.?|Ms\.?) ([A-Z]{2}|[A-Z]\.?)(?= (?:is|was|has|presents"
                            r"|returns|reports|denies|seen|came))")
-LOWER_TITLE = re.compile(r"\b(mr|mrs|ms|miss|dr|doctor|nurse|prof|professor|uncle|aunt|auntie|coach|sister|officer"
-                         r"|cousin|sgt|rev|pastor)\b\.? ([a-z][a-z'’-]{1,20})(?: ([a-z][a-z'’-]{1,20}))?")
+BARE_WORDS = {"initials", "signed", "initialed", "initialled", "pt", "patient", "mr", "mrs", "ms"}
+LOWER_TITLES = {"mr", "mrs", "ms", "miss", "dr", "doctor", "nurse", "prof", "professor", "uncle", "aunt", "auntie",
+    "coach", "sister", "officer", "cousin", "sgt", "rev", "pastor"}
+LOWER_TITLE = re.compile(rf"\b({'|'.join(sorted(LOWER_TITLES))})\b\.? ([a-z][a-z'’-]{{1,20}})"
+                         r"(?: ([a-z][a-z'’-]{1,20}))?")
 LOWER_CUE = re.compile(rf"\b((?:my|his|her|their|our|the|your|pt['’]?s"
                        rf"|patient['’]?s) (?:\w+ )?(?:{KIN}),?(?: is)?(?: named| called)?|hi|hello|hey|dear"
                        rf"|i['’]?m|my name is|name is|name['’]?s|named|called|thanks|thank you|this is|ask for"
                        rf"|speak (?:to|with)|spoke (?:to|with)|good morning|morning) ([a-z]{{3,15}})"
-                       r"(?: ([a-z]{3,15}))?\b", re.IGNORECASE)
+                       r"(?: ([a-z]{3,15}))?\b")                   # of lower case
+LOWER_STARTS = {"my", "his", "her", "their", "our", "the", "your", "pt", "pts", "patient", "patients", "hi", "hello",
+    "hey", "dear", "i", "im", "name", "names", "named", "called", "thanks", "thank", "this", "ask", "speak", "spoke",
+                "good", "morning"}
 NO_SURNAME = re.compile(r"(?:s|ed|ing|ly|tion|gram|graphy|scan|able|al|ful|ment|ness|ic)$")
 NEVER_LOWER = {"will", "may", "said", "hope", "per", "else", "min", "rich", "guy", "van", "urban", "summer", "ward",
     "mark", "grant", "long", "case", "price", "art", "sun", "do", "he", "does", "can", "has", "had", "was", "is",

@@ -1,8 +1,9 @@
 """Where a text holds dates that are finer than a year, and ages over 89."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from tasks.phi.page import Page, near, starting
 from tasks.phi.span import Span, before
 from tasks.phi.words import lists
 
@@ -11,9 +12,12 @@ MONTHS = ("january", "february", "march", "april", "may", "june", "july", "augus
 SURE = {"january", "february", "july", "september", "october", "november", "december"}     # no name, no other word
 SHORT = r"jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
 MONTH = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(MONTHS)}|{SHORT})(?![a-z])", re.IGNORECASE)
+MONTH_WORDS = {*MONTHS, *SHORT.replace("sept?", "sep|sept").split("|")}
 ONES = r"first|second|third|fourth|fifth|sixth|seventh|eighth|ninth"
 ORDINAL = (rf"(?:{ONES}|tenth|eleventh|twelfth|(?:thir|four|fif|six|seven|eigh|nine)teenth|twentieth|thirtieth"
            rf"|twenty[ -](?:{ONES})|thirty[ -]first)")
+ORDINAL_WORDS = {*ONES.split("|"), "tenth", "eleventh", "twelfth", "twentieth", "thirtieth", "twenty", "thirty", *(
+    f"{one}teenth" for one in ("thir", "four", "fif", "six", "seven", "eigh", "nine"))}
 CARDINAL = (r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh"
             r"|nine)teen"
             r"|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)")
@@ -97,6 +101,9 @@ HOLIDAY = re.compile(
     r"|Remembrance Day"
     r"|All Souls['’]? Day|Twelfth Night|Michaelmas|Anzac Day)\b|\b(?:christmas|thanksgiving|halloween|xmas"
     r"|new year['’]?s|easter)\b")
+HOLIDAY_WORDS = {"christmas", "xmas", "thanksgiving", "easter", "halloween", "year", "years", "valentine", "valentines",
+    "july", "day", "juneteenth", "fawkes", "night", "epiphany", "friday", "wednesday", "sunday", "hogmanay", "mayo",
+                 "michaelmas"}
 
 NUMBER_WORD = (r"(?:ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?"
                r"|(?:a|one) hundred(?:(?: and)?[ -](?:one|two|three|four|five|six|seven|eight|nine|ten|eleven"
@@ -136,20 +143,29 @@ TEMPERATURE = re.compile(r"\b(?:temp\w*|t|tmax|fever|sat\w*|rate|hr|pulse|o2|spo
                          r"|sugar|ht|wt|up to)\b[^.;\n]{0,15}$", re.IGNORECASE)
 
 
-def spans(text: str) -> Iterator[Span]:
+def spans(page: Page) -> Iterator[Span]:
     """Every date and every age over 89, in no order; they may overlap."""
-    for found in MONTH.finditer(text):
-        span = _around_month(text, found.start(), found.end())
+    text = page.text
+    for start in page.places(MONTH_WORDS):
+        found = MONTH.match(text, start)
+        span = _around_month(text, start, found.end()) if found else None
         if span:
             yield span
-    for pattern in (HOLIDAY, YEAR_MONTH, MONTH_YEAR):
-        for found in pattern.finditer(text):
+    for found in near(HOLIDAY, text, page.places(HOLIDAY_WORDS), 40, 40):
+        yield Span(found.start(), found.end(), "date", rank=3)
+    marked = [start for start, end in page.numbers if text[end:end + 1] in "-/."]
+    for pattern in (YEAR_MONTH, MONTH_YEAR):
+        for found in starting(pattern, text, marked):
             yield Span(found.start(), found.end(), "date", rank=3)
-    for pattern in (DAY_ALONE, DAY_OF_MONTH, COMPACT):
-        for found in pattern.finditer(text):
+    days = sorted([*page.places(ORDINAL_WORDS), *(
+        start for start, end in page.numbers if page.low[end:end + 2] in ("st", "nd", "rd", "th"))])
+    for pattern in (DAY_ALONE, DAY_OF_MONTH):
+        for found in near(pattern, text, days, 60, 80):
             yield Span(found.start(1), found.end(1), "date", rank=3)
-    yield from _numeric(text)
-    yield from _ages(text)
+    for found in near(COMPACT, text, (start for start, end in page.numbers if end - start in (6, 8)), 40, 12):
+        yield Span(found.start(1), found.end(1), "date", rank=3)
+    yield from _numeric(page, marked)
+    yield from _ages(page)
 
 
 def _around_month(text: str, start: int, end: int) -> Span | None:
@@ -186,13 +202,16 @@ def _year_end(text: str, end: int, is_day_there: bool) -> int:
     return year.end() if year else end
 
 
-def _numeric(text: str) -> Iterator[Span]:
-    for pattern in (THREE, SPACED):
-        for found in pattern.finditer(text):
+def _numeric(page: Page, marked: Sequence[int]) -> Iterator[Span]:
+    """The dates of numbers. marked: where numbers with a mark behind them begin."""
+    text = page.text
+    spaced = [start for start, end in page.numbers if text[end:end + 1] in "-/. "]
+    for pattern, starts in ((THREE, marked), (SPACED, spaced)):
+        for found in starting(pattern, text, starts):
             if is_date(found[1], found[3], found[4]):
                 yield Span(found.start(), found.end(), "date", rank=3)
     last = -1                                   # where the last date of a list ended: "1/5, 1/26 and 2/16"
-    for found in MONTH_DAY.finditer(text):
+    for found in starting(MONTH_DAY, text, marked):
         month, day = sorted((int(found[1]), int(found[2])))
         if not (1 <= month <= 12 and day <= 31):
             continue
@@ -202,7 +221,7 @@ def _numeric(text: str) -> Iterator[Span]:
         if goes_on or (begins and not SCORE.search(left)):
             yield Span(found.start(), found.end(), "date", rank=3)
             last = found.end()
-    for found in DOTTED.finditer(text):
+    for found in starting(DOTTED, text, marked):
         first, second = int(found[1]), int(found[2])
         if 1 <= first <= 31 and 1 <= second <= 12 and DATE_CUE.search(before(text, found.start(), 40)):
             yield Span(found.start(), found.end(), "date", rank=3)
@@ -218,8 +237,12 @@ def is_date(first: str, second: str, third: str) -> bool:
     return 1 <= min(a, b) <= 12 and 1 <= max(a, b) <= 31
 
 
-def _ages(text: str) -> Iterator[Span]:
-    for found in AGE.finditer(text):
+def _ages(page: Page) -> Iterator[Span]:
+    text = page.text
+    starts = [start for start, _ in page.numbers if text[start] in "91"]
+    if page.is_any_in(("ninety", "hundred")):
+        starts = sorted([*starts, *page.places(("ninety", "a", "one"))])
+    for found in starting(AGE, text, starts):
         left, right = before(text, found.start(), 50), text[found.end():found.end() + 24]
         if _is_age(left, right):
             yield Span(found.start(), found.end(), "age over 89", rank=3)

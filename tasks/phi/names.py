@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tasks.phi import cues
+from tasks.phi.page import Page, folded, starting
 from tasks.phi.span import Span, before
 from tasks.phi.words import Lists, lists
 
 LEFT_CHARS = 60             # of a line are looked at before a name
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(NamedTuple):
     """A word with a capital letter, without 's; low: in lower case."""
 
     start: int
@@ -22,21 +22,26 @@ class Word:
     is_caps: bool
 
 
-def spans(text: str) -> Iterator[Span]:
+def spans(page: Page) -> Iterator[Span]:
     """Every name, in no order; they may overlap."""
-    words, known, at = _words(text), lists(), 0
+    text = page.text
+    words, known, at = _words(page), lists(), 0
+    is_any_title = not text.isascii() or not page.words.isdisjoint(cues.TITLES)
     while at < len(words):
+        if not is_any_title and known.is_ordinary(words[at].low):
+            at += 1
+            continue
         span, at = _name_at(text, words, at, known)
         if span:
             yield span
-    yield from _firms(text, known)
-    yield from _initials(text)
-    yield from _lower(text, known)
+    yield from _firms(page, known)
+    yield from _initials(page)
+    yield from _lower(page, known)
 
 
-def _words(text: str) -> list[Word]:
+def _words(page: Page) -> list[Word]:
     found = []
-    for one in cues.WORD.finditer(text):
+    for one in starting(cues.WORD, page.text, (at for at, _ in page.capitals)):
         value = one[0]
         is_initial = value[1:2] == "." or (len(value) == 1 and value != "I")
         if not is_initial and value.endswith(("'s", "’s")):
@@ -51,9 +56,11 @@ def _name_at(text: str, words: Sequence[Word], at: int, known: Lists) -> tuple[S
     word = words[at]
     if word.low in cues.TITLES and not (known.is_name(word.low) and text[word.end:word.end + 1] != " "):
         return None, at + 1
-    left = cues.PARTICLES.sub("", before(text, word.start, LEFT_CHARS))
+    left = before(text, word.start, LEFT_CHARS)
+    if _may_end_in_particle(left):
+        left = cues.PARTICLES.sub("", left)
     is_after_title = _ends_in_title(left, word)
-    if known.is_other(word.low) and not known.is_name(word.low) and not is_after_title:
+    if known.is_ordinary(word.low) and not is_after_title:
         return None, at + 1
     if not left.strip():                        # a line of its own: what stands above it
         left = text[max(0, word.start - LEFT_CHARS):word.start]
@@ -73,8 +80,20 @@ def _name_at(text: str, words: Sequence[Word], at: int, known: Lists) -> tuple[S
     return None, at + 1
 
 
+def _may_end_in_particle(left: str) -> bool:
+    """False where the last word is none of cues.PARTICLE, which most are."""
+    if not left.endswith(" "):
+        return False
+    last = left[:-1].rpartition(" ")[2].lower()
+    if last.isalpha() and last.isascii():
+        return last in cues.PARTICLE_ENDS
+    return last.endswith(tuple(cues.PARTICLE_ENDS)) or not last.isascii()
+
+
 def _ends_in_title(left: str, word: Word) -> bool:
-    title = re.split(r"[^\w-]", left.rstrip(". "))[-1] if left.endswith(" ") else ""
+    title = left.rstrip(". ").rpartition(" ")[2] if left.endswith(" ") else ""
+    if not title.isalpha():
+        title = re.split(r"[^\w-]", title)[-1]
     if title.lower() not in cues.TITLES:
         return False
     is_short = title.isupper() and title not in ("DR", "MR", "MRS")         # MS is a disease
@@ -83,7 +102,8 @@ def _ends_in_title(left: str, word: Word) -> bool:
 
 def _start(text: str, start: int) -> int:
     """Where a name begins with the particles before it: "van der Meulen"."""
-    found = cues.PARTICLES.search(before(text, start, 12))
+    left = before(text, start, 12)
+    found = cues.PARTICLES.search(left) if _may_end_in_particle(left) else None
     if not found or found[0].strip().lower() in ("y", "e", "la", "le", "el", "ten", "da"):
         return start
     return start - len(found[0])
@@ -170,10 +190,11 @@ def _is_said(text: str, run: Sequence[Word], left: str, known: Lists) -> bool:
     if all(word.is_caps and len(word.low) < 4 for word in names):
         return False
     is_sure = any(known.is_given(word.low) or known.is_surname(word.low) for word in names)
-    if cues.CLOSING.search(left):
+    if "\n" in left and cues.CLOSING.search(left):
         return True
     if cues.DEGREE.match(text, end):
-        return len(run) > 1 or known.is_name(first.low) or bool(cues.NEXT_TO.search(left) or cues.FIELD.search(left))
+        return bool(len(run) > 1 or known.is_name(first.low) or cues.NEXT_TO.search(folded(left))
+                    or cues.FIELD.search(left))
     if cues.SPEAKER.search(left):
         is_pair = len(names) > 1 and not cues.LOWER_WORD.match(text, end)       # "Pt: Xyla Quorra  DOB"
         return is_pair or (is_sure and _ends_address(text, end))
@@ -182,8 +203,9 @@ def _is_said(text: str, run: Sequence[Word], left: str, known: Lists) -> bool:
         if len(names) == 1 and known.is_other(first.low) and "name" not in field[0].lower():
             return False
         return is_sure or not cues.LOWER_WORD.match(text, end)
-    cue = cues.NEXT_TO.search(left)
-    return bool(cue) and _fits_cue(text, run, cue[0].lower().strip(" ,:("), known) if cue else False
+    cue = cues.NEXT_TO.search(folded(left))
+    said = left[cue.start():cue.end()].lower().strip(" ,:(") if cue else ""
+    return bool(cue) and _fits_cue(text, run, said, known)
 
 
 def _fits_cue(text: str, run: Sequence[Word], cue: str, known: Lists) -> bool:
@@ -262,13 +284,16 @@ def _has_initial(text: str, run: Sequence[Word], name: Word, left: str, known: L
     return known.is_unknown(name.low) and not name.is_caps
 
 
-def _firms(text: str, known: Lists) -> Iterator[Span]:
-    for found in cues.FIRM.finditer(text):
+def _firms(page: Page, known: Lists) -> Iterator[Span]:
+    text = page.text
+    is_any = not page.capital_words.isdisjoint(cues.FIRM_WORDS)
+    for found in starting(cues.FIRM, text, (at for at, _ in page.capitals)) if is_any else ():
         words = [word.lower() for word in re.split(r"[ &]+", found[0])[:-1] if word]
         if any(known.is_unknown(word) or known.is_name(word) for word in words):
             yield Span(found.start(), found.end(), "name")
-    for found in cues.FIRM_RUN.finditer(text):
-        if not cues.FIRM_CUE.search(before(text, found.start(), 70)) or cues.PUBLIC.search(found[0]):
+    is_any = any(_is_firm_said(page, at) for at, _ in page.capitals)
+    for found in cues.FIRM_RUN.finditer(text) if is_any else ():
+        if not _is_firm_said(page, found.start()) or cues.PUBLIC.search(found[0]):
             continue
         value = found[0] if " " in found[0] else found[0].removesuffix("'s")
         words = [word.lower().removesuffix("'s") for word in re.split(r"[ &-]+", value) if word]
@@ -277,30 +302,37 @@ def _firms(text: str, known: Lists) -> Iterator[Span]:
             yield Span(found.start(), found.start() + len(value), "name", rank=3)
 
 
-def _initials(text: str) -> Iterator[Span]:
-    for found in cues.INITIALS.finditer(text):
+def _is_firm_said(page: Page, at: int) -> bool:
+    """Whether the words before a place speak of work."""
+    return page.low.endswith(cues.FIRM_BEFORE, 0, at) and bool(cues.FIRM_CUE.search(before(page.low, at, 70)))
+
+
+def _initials(page: Page) -> Iterator[Span]:
+    text = page.text
+    for found in starting(cues.INITIALS, text, (at for at, word in page.capitals if len(word) == 1)):
         if found[0] not in cues.NO_INITIALS and cues.INITIALS_CUE.search(before(text, found.start(), 30)):
             yield Span(found.start(), found.end(), "name")
-    for found in cues.BARE_INITIALS.finditer(text):
+    for found in starting(cues.BARE_INITIALS, text, page.places(cues.BARE_WORDS)):
         group = 1 if found[1] else 2
         yield Span(found.start(group), found.end(group), "name")
 
 
-def _lower(text: str, known: Lists) -> Iterator[Span]:
+def _lower(page: Page, known: Lists) -> Iterator[Span]:
     """Names in lower case, as people write in a chat: after a title, after "my husband", after "hi"."""
-    for found in cues.LOWER_TITLE.finditer(text):
+    text = page.text
+    for found in starting(cues.LOWER_TITLE, text, page.places(cues.LOWER_TITLES)):
         word = found[2].removesuffix("'s").removesuffix("’s").rstrip("-'’")
         if not _fits_lower(found[1], word, known):
             continue
         is_followed = found[3] and word == found[2] and known.is_surname(found[3])
         yield Span(found.start(2), found.end(3) if is_followed else found.start(2) + len(word), "name")
-    for found in cues.LOWER_CUE.finditer(text):
-        word = found[2]
+    for found in starting(cues.LOWER_CUE, page.low, page.places(cues.LOWER_STARTS)):
+        word = text[found.start(2):found.end(2)]
         if word not in known.given or word in cues.NEVER_LOWER or word in known.regions:
             continue
         if known.is_other(word) and len(found[1].split()) < 2:
             continue
-        is_followed = found[3] and known.is_surname(found[3])
+        is_followed = found[3] and known.is_surname(text[found.start(3):found.end(3)])
         yield Span(found.start(2), found.end(3 if is_followed else 2), "name")
 
 

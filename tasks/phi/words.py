@@ -22,7 +22,8 @@ CODES = ("AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|M
 @dataclass(frozen=True, kw_only=True)
 class Lists:
     """All in lower case. words: ordinary English. terms: drugs, eponyms, peoples and so on, which are written with
-    a capital and are no names. general: words that give a hospital or school no name of its own.
+    a capital and are no names. general: words that give a hospital or school no name of its own. city_heads: the first
+    words of the cities.
     """
 
     given: frozenset[str]
@@ -32,6 +33,7 @@ class Lists:
     cities: frozenset[str]
     regions: frozenset[str]
     general: frozenset[str]
+    city_heads: frozenset[str]
 
     def is_given(self, word: str) -> bool:
         """True for a given name that is nothing else."""
@@ -55,6 +57,10 @@ class Lists:
     def _is_more(self, word: str) -> bool:
         return self.is_other(word) or word in self.cities or word in self.regions
 
+    def is_ordinary(self, word: str) -> bool:
+        """True for what can be something else than a name, and no name."""
+        return (word in self.words or word in self.terms) and not self.is_name(word)
+
     def is_unknown(self, word: str) -> bool:
         """True for a word in none of the lists of what is no name."""
         return not self._is_more(word)
@@ -71,6 +77,7 @@ def lists() -> Lists:
         return frozenset(line for line in (FOLDER / name).read_text(encoding="utf-8").lower().splitlines()
                          if not line.startswith("#"))
 
+    cities = read_lines("cities.txt")
     return Lists(given=read("given.txt"), surnames=read("surnames.txt"), words=read("words.txt"),
-                 terms=read("terms.txt"), cities=read_lines("cities.txt"), regions=read_lines("regions.txt"),
-                 general=read("general.txt"))
+                 terms=read("terms.txt"), cities=cities, regions=read_lines("regions.txt"),
+                 general=read("general.txt"), city_heads=frozenset(city.split()[0] for city in cities if city))
