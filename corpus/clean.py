@@ -22,8 +22,17 @@ from models.errors import UserError
 PLACEHOLDERS = frozenset({"", "n a", "na", "nan", "null", "nil", "tbd", "todo", "to do", "to be determined", "test",
                           "no answer", "not available", "answer not available", "no data", "see above", "see below",
                           "see attached", "same as above", "ditto", "deleted", "removed", "answer", "output", "xxx"})
-REFUSAL = re.compile(r"(i['’]?m sorry,?|i am sorry,?|sorry,?|unfortunately,?)?( but)? ?(as an ai\b|as a language model|"
-                     r"i (can(no|['’])t|am unable to|['’]?m unable to) (assist|help|fulfil|answer|provide))", re.I)
+CANNOT = (r"i(?: am|['’]m)?(?: really)? (?:can ?not|can['’]t|unable to|not able to)"
+          r" (?:assist|answer|fulfil|diagnose|comment|help(?! \w+ing\b)|"
+          r"(?:provide|give|offer)\b.*\b(?:advice|diagnos[ei]s|information|answers?|opinions?|recommendations?|assistance))"
+          r"\b.*")
+SORRY = r"(?:i['’]?m |i am )?(?:very |so )?(?:sorry|unfortunately)"
+MACHINE = r"(?:as|i am|i['’]m)(?: only| just)? an? (?:ai|artificial intelligence|language model|assistant)\b[^,]*"
+REFUSAL = re.compile(rf"(?:{SORRY},? )?(?:{MACHINE}, )?{CANNOT}|{MACHINE}(?:, i (?:can|do|am|have)\b.*)?", re.I)
+BESIDES = re.compile(rf"{SORRY}|(?:please )?(?:you should |i (?:recommend|suggest|advise)(?: you)? to )?(?:see|ask"
+                     r"|consult|seek|contact|talk to|speak (?:to|with))\b.*", re.I)    # what a refusal may say as well
+CLAUSES = re.compile(r"(?<!\bmr)(?<!\bdr)(?<!\bms)(?<!\bmrs)[.!?;:]+\s|[\n;:]|,? (?:but|however)\b,?|[.!?]+$", re.I)
+REFUSAL_WORDS = 40
 RECURRING = 3                           # inputs that one free-text answer answers, from which it is shown
 DECISION_ROWS, DECISION_SHARE = 10, 5   # a file of at least so many rows, five or more to an answer: decisions
 
@@ -38,7 +47,7 @@ class Cleaned:
 
 
 def clean(examples: Sequence[Example], config: DataConfig) -> Cleaned:
-    """The examples after every step that config asks for. Raises UserError if no row for training is left."""
+    """Tidied examples after every step that config asks for. Raises UserError if no row for training is left."""
     left_out: list[Unusable] = []
     findings: list[Finding] = []
 
@@ -47,8 +56,7 @@ def clean(examples: Sequence[Example], config: DataConfig) -> Cleaned:
         findings.append(step.finding)
         return step.kept
 
-    rows = after(tidy(examples))
-    own = tuple(e for e in rows if e.split in ("", "train"))
+    own = tuple(e for e in examples if e.split in ("", "train"))
     before = len(own)
     decided = _files_of_decisions(own)
     own = after(_boilerplate(own, decided, config))
@@ -58,8 +66,8 @@ def clean(examples: Sequence[Example], config: DataConfig) -> Cleaned:
     own = after(repeats.conflicts(own, config))
     if before and not own:
         raise UserError(f"Cleaning leaves none of {rows_word(before)} to train on. "
-                        + " ".join(found.text for found in findings if found.count and found.step != "whitespace"))
-    return Cleaned(kept=(*own, *(e for e in rows if e.split not in ("", "train"))), left_out=tuple(left_out),
+                        + " ".join(found.text for found in findings if found.count))
+    return Cleaned(kept=(*own, *(e for e in examples if e.split not in ("", "train"))), left_out=tuple(left_out),
                    steps=tuple(findings))
 
 
@@ -110,7 +118,7 @@ def _boilerplate(examples: Sequence[Example], decided: frozenset[str], config: D
             continue
         if _key(text) in PLACEHOLDERS:
             dropped.append((example, f"its answer {excerpt(text)!r} only holds a place"))
-        elif REFUSAL.match(text):
+        elif _is_refusal(text):
             dropped.append((example, f"its answer refuses: {excerpt(text)[:80]!r}"))
         else:
             answers[_key(text)].append(example)
@@ -126,6 +134,15 @@ def _boilerplate(examples: Sequence[Example], decided: frozenset[str], config: D
     return Step(kept=tuple(e for e in examples if id(e) not in gone), dropped=tuple(dropped) if gone else (),
                 finding=finding("boilerplate", len(dropped), text, [*_reasons(dropped), *(
                     {**shown(rows[0]), "why": f"this answer recurs {len(rows):,} times; kept"} for rows in recurring)]))
+
+
+def _is_refusal(text: str) -> bool:
+    """True if it is short, and refuses in all that it says."""
+    if len(text.split()) > REFUSAL_WORDS:
+        return False
+    clauses = [clause.strip(" ,") for clause in CLAUSES.split(text)]
+    others = [clause for clause in clauses if clause and not BESIDES.fullmatch(clause)]
+    return bool(others) and all(REFUSAL.fullmatch(clause) for clause in others)
 
 
 def _lengths(examples: Sequence[Example], decided: frozenset[str], config: DataConfig) -> Step:

@@ -11,7 +11,7 @@ class DataConfig:
     """Which rows, read how, cleaned how, guarded against what, split how.
 
     data, eval, guard: files, folders, or "hf:OWNER/NAME" for a dataset of the hub. Identifier kinds are those of
-    tasks/phi.py, or "all".
+    tasks/phi, or "all".
     """
 
     data: tuple[str, ...] = field(default=(), metadata=dict(label="Training files"))
@@ -55,8 +55,21 @@ class DataConfig:
         for pair in self.columns:
             if not all(part.strip() for part in pair.partition("=")):
                 raise UserError(f"Columns by hand has {pair!r}; write field=column, as question=Frage.")
+        self._check_columns()
 
     def column_of(self) -> dict[str, str]:
         """{field of the layout: column of the table}, as mapped by hand."""
         pairs = (pair.partition("=") for pair in self.columns)
         return {name.strip(): column.strip() for name, _, column in pairs}
+
+    def _check_columns(self) -> None:
+        """Raises UserError if a field is mapped twice, or a column is two fields."""
+        pairs = [(name.strip(), column.strip()) for name, _, column in (pair.partition("=") for pair in self.columns)]
+        for k, (name, column) in enumerate(pairs):
+            for other, its_column in pairs[:k]:
+                if other.casefold() == name.casefold():
+                    raise UserError(f"Columns by hand has {name} twice, as {its_column!r} and as {column!r}; give "
+                                    "one of them.")
+                if its_column == column != "-":
+                    raise UserError(f"Columns by hand has the column {column!r} twice, as {other} and as {name}; give "
+                                    "one of them.")

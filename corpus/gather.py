@@ -1,4 +1,4 @@
-"""The one order of steps from files to the rows of a run: load, clean, scan for identifiers, split, guard."""
+"""The one order of steps from files to the rows of a run: load, tidy, scan for identifiers, clean, split, guard."""
 
 import dataclasses
 from collections import defaultdict
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from corpus.clean import clean, tidy
 from corpus.config import DataConfig
-from corpus.findings import Finding, finding, rows_word
-from corpus.identifiers import Shown, mask_finding, mask_rows, scan
+from corpus.findings import Finding, Step, finding, rows_word
+from corpus.identifiers import Shown, mask_finding, mask_reasons, mask_rows, mask_words, scan
 from corpus.layouts import Example, Loaded, Recognised, load
 from corpus.leak import guard
 from corpus.read import Unusable, fingerprint
@@ -20,6 +20,8 @@ from models.errors import UserError
 # Every set that a model is judged by and that comes with the program: training never sees their rows.
 # Further benchmarks are named here.
 BUNDLED = {"the held-out rows of the demonstration": runs.ROOT / "corpus" / "demo" / "heldout.csv"}
+
+SCANNED_CHARS, LONG_S = 1_500_000, 5        # that the scan for identifiers reads a second; from when it is announced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +57,24 @@ def gather(config: DataConfig, note: Callable[[str], None]) -> Gathered:
             if one.count:
                 note(one.text)
 
-    loaded = _read(config)
-    for text in (*_layouts(loaded.recognised), *loaded.notes):
+    loaded, aside = _read(config)
+    for text in _layouts(loaded.recognised):
         note(text)
-    say(_reading(loaded))
-    cleaned = clean(loaded.examples, config)
-    say(*cleaned.steps)
-    scanned = scan(cleaned.kept, config)
+    for text in loaded.notes:
+        note(mask_words(text, config))
+    say(_reading(loaded, aside))
+    tidied = tidy(loaded.examples)
+    say(_without_texts(tidied.finding) if config.mask or config.drop else tidied.finding)
+    if slow := _slow(tidied.kept):
+        note(slow)
+    scanned = scan(tidied.kept, config)         # before all steps that show texts, which show them masked
     say(*scanned.findings)
     if config.drop and not any(row.split in ("", "train") for row in scanned.kept):
         raise UserError(f"Every row for training holds an identifier of a kind to drop ({', '.join(config.drop)}); "
                         "mask some of these kinds instead.")
-    parts = divide(scanned.kept, config)
+    cleaned = clean(scanned.kept, config)
+    say(*cleaned.steps)
+    parts = divide(cleaned.kept, config)
     say(parts.finding)
     test = {"test": parts.test} if parts.test else {}
     named, bundled = _named_sets(config, loaded, note), _bundled_sets(config, loaded)
@@ -75,31 +83,34 @@ def gather(config: DataConfig, note: Callable[[str], None]) -> Gathered:
     say(*checked.findings, *guarded.findings)
     _check_left(guarded.kept, checked.kept, len(parts.training))
     return Gathered(training=guarded.kept, validation=checked.kept, test=parts.test,
-                    left_out=(*loaded.unusable, *cleaned.left_out, *scanned.left_out, *checked.left_out,
-                              *guarded.left_out),
+                    left_out=(*loaded.unusable, *aside, *_dropped(tidied), *scanned.left_out, *cleaned.left_out,
+                              *checked.left_out, *guarded.left_out),
                     findings=tuple(findings), hits=scanned.hits, recognised=loaded.recognised, fingerprints={
                         source: fingerprint(source, config) for source in (*config.data, *config.eval, *config.guard)})
 
 
-def _read(config: DataConfig) -> Loaded:
-    """Training and validation files together; the latter's rows are marked as validation, whatever their file says."""
+def _read(config: DataConfig) -> tuple[Loaded, tuple[Unusable, ...]]:
+    """Training and validation files together, and the rows of other parts, which are set aside.
+
+    The rows to validate with are marked as validation, whatever their file says.
+    """
     if not config.data:
         raise UserError("No training file is given; name one with --data.")
     loaded = load(config.data, config)
     if not config.eval:
-        return loaded
+        return dataclasses.replace(loaded, unusable=mask_reasons(loaded.unusable, config)), ()
     named = load(config.eval, config, like=loaded)
     judging, training = _judging(named.examples)
     aside = [*(("its file marks it as validation, and --eval names other rows", row) for row in loaded.examples
                if row.split == "validation"),
              *(("its file marks it as training, and --eval asks for rows to validate with", row)
                for row in training)]
-    return dataclasses.replace(
+    together = dataclasses.replace(
         loaded, examples=(*(row for row in loaded.examples if row.split != "validation"),
                           *(dataclasses.replace(row, split="validation") for row in judging)),
-        unusable=(*loaded.unusable, *(Unusable(file=row.file, line=row.line, reason=reason) for reason, row in aside),
-                  *named.unusable),
+        unusable=mask_reasons((*loaded.unusable, *named.unusable), config),
         notes=(*loaded.notes, *named.notes), recognised=(*loaded.recognised, *named.recognised))
+    return together, tuple(Unusable(file=row.file, line=row.line, reason=reason) for reason, row in aside)
 
 
 def _layouts(recognised: Sequence[Recognised]) -> list[str]:
@@ -111,10 +122,30 @@ def _layouts(recognised: Sequence[Recognised]) -> list[str]:
             for one, *others in alike.values()]
 
 
-def _reading(loaded: Loaded) -> Finding:
-    text = f"{rows_word(len(loaded.examples))} read; {len(loaded.unusable):,} can not be used."
-    return finding("reading", len(loaded.unusable), text, (
-        {"file": row.file, "line": row.line, "why": row.reason} for row in loaded.unusable))
+def _reading(loaded: Loaded, aside: Sequence[Unusable]) -> Finding:
+    text = f"{rows_word(len(loaded.examples))} read; {len(loaded.unusable):,} can not be used"
+    text += f"; {len(aside):,} more are of another part of their files, and not asked for." if aside else "."
+    rows = (*loaded.unusable, *aside)
+    return finding("reading", len(rows), text, (
+        {"file": row.file, "line": row.line, "why": row.reason} for row in rows))
+
+
+def _without_texts(found: Finding) -> Finding:
+    """The finding of a step before the scan, which has seen what is to be masked."""
+    kept = ("file", "line", "why")
+    return dataclasses.replace(found, rows=tuple({name: row[name] for name in kept} for row in found.rows))
+
+
+def _dropped(step: Step) -> list[Unusable]:
+    return [Unusable(file=row.file, line=row.line, reason=reason) for row, reason in step.dropped]
+
+
+def _slow(rows: Sequence[Example]) -> str:
+    """What to say before a long scan; "" if it is a short one."""
+    chars = sum(len(message["content"]) for row in rows for message in row.messages)
+    wait_s = chars // SCANNED_CHARS
+    return (f"Searching {rows_word(len(rows))} for identifiers of persons: about {wait_s:,} seconds."
+            if wait_s >= LONG_S else "")
 
 
 def _judging(rows: Sequence[Example]) -> tuple[Sequence[Example], Sequence[Example]]:
@@ -131,10 +162,11 @@ def _named_sets(config: DataConfig, training: Loaded, note: Callable[[str], None
     for source in config.guard:
         loaded = load([source], whole, like=training)
         for text in loaded.notes:
-            note(text)
+            note(mask_words(text, config))
         if loaded.unusable:
+            first = mask_reasons(loaded.unusable[:1], config)[0]
             note(f"{rows_word(len(loaded.unusable))} of {source} can not be used, so training is not guarded against "
-                 f"them (line {loaded.unusable[0].line}: {loaded.unusable[0].reason}).")
+                 f"them (line {first.line}: {first.reason}).")
         judging = tidy(_judging(loaded.examples)[0]).kept
         sets[source] = mask_rows((row for row in judging if _resolved(row.file) not in used), config)
     return sets

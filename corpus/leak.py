@@ -12,6 +12,7 @@ from corpus.same import Cases, Match, Traits, traits
 
 STEP = "leak guard"
 KINDS = {"input": "with the same input", "group": "of the same patient or document",
+         "question": "of which one asks the other's question",
          "near input": "with nearly the same input", "part of input": "of which one's input holds the other's",
          "answer": "with the same long answer"}
 ASIDE = "wording common to all aside"
@@ -75,6 +76,7 @@ def why(match: Match, row: Example) -> str:
     """What makes the two the same case."""
     share = f"{match.similarity:.0%}"
     return {"input": "the same input", "group": f"the same id ({row.group})",
+            "question": "its prompt holds the other's question",
             "near input": f"{share} of the input is the same, {ASIDE}",
             "part of input": f"one input holds {share} of the other, {ASIDE}",
             "answer": f"{share} of the answer is the same, {ASIDE}"}[match.kind]

@@ -6,7 +6,8 @@ Every similarity reported is exact. Only a candidate can be missed: of pairs rig
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ Triples = NDArray[np.uint64]        # sorted, without repeats
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|(?:(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])[^\W_])+"
                   r"|[+<>=%±≤≥]|(?<!\w)[-−](?=\w)|(?<=\w)[-−](?!\w)")
 RUN = 3
-COMMON_SHARE, COMMON_TEXTS = 0.1, 10        # a triple in more than both is the wording of the task
+COMMON_SHARE, COMMON_TEXTS = 0.1, 10        # a beginning or end that more than both share may be the task's wording
+WORDING_WORDS, OWN_WORDS = 10, 5            # a shorter wording makes no two texts alike; what must stay between two
+PARTING_SHARE = 0.25                        # wording ends where more than this leave what most go on with
 MINHASHES, RECALL = 128, 0.99
 SLICE = 32_768                              # triples hashed at once: 16 MB
 
@@ -31,18 +34,39 @@ def words(text: str) -> list[str]:
 def triples(texts: Iterable[Sequence[str]]) -> list[Triples]:
     """Each text, given as its words, as the set of its runs of three; fewer words are one run, none are none.
 
-    A triple that stands in more than a tenth of the texts, and in more than ten, is the wording of the task (a long
-    instruction before every question): it says nothing of a row and is left out.
+    The wording of the task (a long instruction before or after every question) says nothing of a row and is left
+    out: what more than a tenth of the texts, and more than ten, begin or end with before they part. Many copies of
+    one text do not part: a few words differ, here in one and there in another.
     """
     numbers: dict[str, int] = {}
-    sets = [_triples_of(text, numbers) for text in texts]
-    if len(sets) <= COMMON_TEXTS:
-        return sets
-    found, counts = np.unique(np.concatenate(sets), return_counts=True)
-    common = found[counts > max(COMMON_TEXTS, COMMON_SHARE * len(sets))]
-    if not common.size:
-        return sets
-    return [one[~np.isin(one, common, assume_unique=True)] for one in sets]
+    given = list(texts)
+    starts = _wording(given)
+    rest = [text[start:] for text, start in zip(given, starts, strict=True)]
+    ends = _wording([text[::-1] for text in rest])
+    own = [text if start and len(text) - end < OWN_WORDS else text[:len(text) - end]
+           for text, start, end in zip(rest, starts, ends, strict=True)]
+    return [_triples_of(text, numbers) for text in own]
+
+
+def _wording(texts: Sequence[Sequence[str]]) -> list[int]:
+    """How many words of each text, from its beginning, are wording."""
+    lengths = [0] * len(texts)
+    enough = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
+    alike = [list(range(len(texts)))] if len(texts) > enough else []
+    depth = 0
+    while alike:
+        longer: list[list[int]] = []
+        for group in alike:
+            going_on: dict[str | None, list[int]] = defaultdict(list)
+            for k in group:
+                going_on[texts[k][depth] if depth < len(texts[k]) else None].append(k)
+            parted = len(group) - max(map(len, going_on.values()))
+            if depth >= WORDING_WORDS and parted > PARTING_SHARE * len(group):
+                for k in group:
+                    lengths[k] = depth
+            longer += [some for word, some in going_on.items() if word is not None and len(some) > enough]
+        alike, depth = longer, depth + 1
+    return lengths
 
 
 def _triples_of(found: Sequence[str], numbers: dict[str, int]) -> Triples:
@@ -90,30 +114,21 @@ class Near:
     def add(self, key: int, one: Triples) -> None:
         """Let one be found under key. An empty set never is."""
         if one.size:
-            self._insert(key, one, self._signature(one))
+            self._sets[key] = one
+            self._lsh.insert(key, self._signature(one))
 
-    def find(self, one: Triples, wanted: Callable[[int], bool] | None = None,
-             then_add: int | None = None) -> list[tuple[int, float]]:
-        """(key, exact similarity) of every set at least that similar, the most similar first; only wanted keys.
-
-        then_add: the key under which one itself is found from now on.
-        """
+    def find(self, one: Triples) -> list[tuple[int, float]]:
+        """(key, exact similarity) of every set at least that similar, the most similar first."""
         if not one.size:
             return []
-        signature, found = self._signature(one), []
-        for key in self._lsh.query(signature):
+        found = []
+        for key in self._lsh.query(self._signature(one)):
             low, high = sorted((one.size, self._sets[key].size))
-            if low >= self.similarity * high and (wanted is None or wanted(key)):
+            if low >= self.similarity * high:
                 similarity = jaccard(one, self._sets[key])
                 if similarity >= self.similarity:
                     found.append((key, similarity))
-        if then_add is not None:
-            self._insert(then_add, one, signature)
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))
-
-    def _insert(self, key: int, one: Triples, signature: Any) -> None:
-        self._sets[key] = one
-        self._lsh.insert(key, signature)
 
     def _signature(self, one: Triples) -> Any:
         minhash = self._empty.copy()

@@ -35,15 +35,32 @@ IS_JSON = re.compile(r"\s*(\{|\[\s*[{\]])")        # not "[doctor] Hi!"
 HEAD, BLOCK = 64, 1 << 20
 
 
-def read_tables(source: str, config: DataConfig) -> list[Table]:
+def read_tables(source: str, config: DataConfig, is_lenient: bool = False) -> list[Table]:
     """The tables of a file, a folder, or "hf:OWNER/NAME", a dataset of the hub ("hf:OWNER/NAME:SUBSET").
 
-    Raises UserError if there is nothing, or something that can not be read.
+    is_lenient: a file without splits is taken whole though one is asked for. Raises UserError if there is nothing, or
+    something that can not be read.
     """
     path = Path(source).expanduser()
     if hub.is_hub(source):
         return _as_asked(hub.read_hub(source, config), config)
-    return _as_asked(_read_folder(path, config), config) if path.is_dir() else [read_table(path, config)]
+    if path.is_dir():
+        return _as_asked(_read_folder(path, config), config)
+    table = read_table(path, config)
+    return [_rows_asked(table, config.dataset_split, is_lenient) if config.dataset_split else table]
+
+
+def _rows_asked(table: Table, wanted: str, is_lenient: bool) -> Table:
+    """The rows of the split that is wanted, by the file's own column. Raises UserError if there are none."""
+    splits = sorted({record.split for record in table.records if record.split})
+    if is_lenient and not splits:
+        return table
+    asked = split_of_name(wanted)
+    records = tuple(replace(record, split="") for record in table.records if asked and record.split == asked)
+    if not records:
+        raise UserError(f"{table.file} has no split {wanted!r}; its rows are "
+                        f"{'of ' + ', '.join(splits) if splits else 'of none (no column named split)'}.")
+    return replace(table, records=records)
 
 
 def _as_asked(tables: list[Table], config: DataConfig) -> list[Table]:

@@ -4,7 +4,7 @@ The instruction stands before the text, so that a text cut for its length never 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 JOIN = " | "
@@ -13,10 +13,14 @@ MAX_LISTED = 50                     # more labels than this are not listed in a 
 
 @dataclass(frozen=True, kw_only=True)
 class Labels:
-    """What can be chosen from. names: in alphabetical order; is_single: a text has one label, never several."""
+    """What can be chosen from. names: in alphabetical order; is_single: a text has one label, never several.
+
+    separators: the signs between labels in a cell of the table.
+    """
 
     names: tuple[str, ...]
     is_single: bool
+    separators: str = "|"
 
 
 def request(text: str, labels: Labels, title: str = "") -> str:
@@ -36,7 +40,21 @@ def joined(labels: Iterable[str]) -> str:
     return JOIN.join(sorted(set(labels)))
 
 
-def names(text: str) -> tuple[str, ...]:
-    """The labels in a cell or an answer: split at "|", "," and ";", lower-cased, without stray separators."""
-    parts = (" ".join(part.split()) for part in re.split(r"[|,;]", text.casefold()))
+def separators(cells: Collection[str]) -> str:
+    """The signs that stand between labels in these cells: "|" where it is used; else ";" and "," where most of the
+    parts are labels of their own in another cell ("Pain, chronic" is one label, "cardio, neuro" is two)."""
+    if any("|" in cell for cell in cells):
+        return "|"
+    return "|" + "".join(sign for sign in ";," if _divides(sign, {cell.casefold() for cell in cells}))
+
+
+def _divides(sign: str, cells: Collection[str]) -> bool:
+    alone = {name for cell in cells if len(found := names(cell, sign)) == 1 for name in found}
+    parts = {name for cell in cells if len(found := names(cell, sign)) > 1 for name in found}
+    return bool(parts) and len(parts & alone) * 2 > len(parts)
+
+
+def names(text: str, between: str = "|,;") -> tuple[str, ...]:
+    """The labels in a cell or an answer: split at the signs in between, lower-cased, without stray separators."""
+    parts = (" ".join(part.split()).strip(" ,;|") for part in re.split(f"[{re.escape(between)}]", text.casefold()))
     return tuple(dict.fromkeys(part for part in parts if part))

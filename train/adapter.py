@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from models import runs
 from models.base import family, fingerprint
 from models.errors import UserError
+from train import memory
 from train.attention import choose_attention
 from train.config import TrainConfig
 from train.dropout import use_fast_dropout
@@ -26,6 +27,8 @@ from train.dropout import use_fast_dropout
 DAMAGED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
            SafetensorError, StrictDataclassError)
 MAX_REASON = 200                # characters
+UNKNOWN = ("does not recognize this architecture", "Unrecognized configuration class", "trust_remote_code",
+           "custom code")       # what transformers says of a base that is none of its language models
 NOT_LANGUAGE = r".*(vision|audio|multi_modal_projector).*"
 
 
@@ -104,7 +107,9 @@ def optimizer(config: TrainConfig, machine: Machine) -> tuple[str, str]:
 
 
 def load_base(folder: Path, machine: Machine, config: TrainConfig) -> Any:
-    """The causal language model in folder, frozen. Raises UserError if its config or weights are not whole.
+    """The causal language model in folder, frozen.
+
+    Raises UserError if its config or weights are not whole, its architecture is unknown, or the memory is too small.
 
     In bfloat16 where the machine computes in it, else in float32; its projections as NF4 with double quantization if
     load_4bit, in 8 bits if load_8bit.
@@ -122,8 +127,8 @@ def load_base(folder: Path, machine: Machine, config: TrainConfig) -> Any:
         options["quantization_config"] = transformers.BitsAndBytesConfig(load_in_8bit=True)
     try:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, **options)
-    except DAMAGED as error:
-        raise UserError(f"The base model in {folder} can not be loaded ({_reason(error)}); get it again.") from error
+    except (*DAMAGED, MemoryError, SystemError) as error:
+        raise _not_loaded(folder, machine, config, error) from error
     missing = sorted(map(str, info["missing_keys"]))
     if missing:
         raise UserError(f"The base model in {folder} lacks {len(missing)} of its tensors ({missing[0]}, ...); "
@@ -131,6 +136,17 @@ def load_base(folder: Path, machine: Machine, config: TrainConfig) -> Any:
     if config.load_4bit:
         _keep_differentiable(model)
     return model.requires_grad_(False)
+
+
+def _not_loaded(folder: Path, machine: Machine, config: TrainConfig, error: Exception) -> Exception:
+    """Why the base could not be loaded."""
+    if told := memory.advice_before(error, config, machine.device):
+        return told
+    if any(words in str(error) for words in UNKNOWN):
+        return UserError(f"The base model in {folder} is of the architecture {family(folder)}, which the transformers "
+                         f"{transformers.__version__} installed here does not know as a language model; take a base "
+                         "of another family.")
+    return UserError(f"The base model in {folder} can not be loaded ({_reason(error)}); get it again.")
 
 
 def _keep_differentiable(model: Any) -> None:
@@ -146,7 +162,9 @@ def load_tokenizer(folder: Path) -> Any:
     """The transformers tokenizer in folder. Raises UserError if it can not be read."""
     try:
         return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except DAMAGED as error:
+    except (*DAMAGED, MemoryError, SystemError) as error:
+        if told := memory.advice_before(error):
+            raise told from error
         raise UserError(f"The tokenizer in {folder} can not be read ({_reason(error)}); get it again.") from error
 
 
@@ -230,6 +248,13 @@ def count(model: Any) -> tuple[int, int]:
     return modules, sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
+def missing(model: Any, config: TrainConfig) -> list[str]:
+    """The projections asked for that no module of model (peft's) is called."""
+    found = {name.rpartition(".")[2] for name, module in model.named_modules()
+             if isinstance(module, peft.tuners.lora.LoraLayer)}
+    return [name for name in config.targets if name not in found]
+
+
 def save(model: Any, folder: Path, base: Path, before: Sequence[str] = ()) -> None:
     """Write the adapter as the PEFT folder `folder`, with base.json; it appears whole or not at all.
 
@@ -248,7 +273,7 @@ def save(model: Any, folder: Path, base: Path, before: Sequence[str] = ()) -> No
     except (OSError, SafetensorError) as error:
         if _is_disk_full(error):
             raise UserError(f"The disk is full: the adapter could not be written to {folder.parent}. "
-                            "Free some space and train again.") from error
+                            "Free some space, then go on with train --resume.") from error
         raise
 
 

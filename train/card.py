@@ -81,24 +81,38 @@ def _base(base: Mapping[str, Any]) -> str:
 def _data(config: TrainConfig, result: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [[_cell(_place(source)), f"`{digest}`"] for source, digest in result.get("fingerprints", {}).items()]
     files = table(["file", "SHA-256"], rows) if rows else ""
+    limits = sorted({one.max_len for one in config.stage_configs()})
     counts = (f"{result['samples']:,} rows were learned from and {result['validation_samples']:,} held for validation; "
-              f"{result['left_out']:,} were left out. {result['cut']:,} were longer than {config.max_len:,} tokens and "
-              "lost the middle of their input.")
+              f"{result['left_out']:,} were left out. {result['cut']:,} were longer than "
+              f"{' or '.join(f'{limit:,}' for limit in limits)} tokens and lost the middle of their input.")
     told = [f"- {_cell(_without_folders(str(one['text']), config))}" for one in findings if one["count"]]
     none = "No step of cleaning, leak guard or identifier scan found anything." if findings else ""
     return [part for part in (files, counts, "\n".join(told) or none) if part]
 
 
 def _result(result: Mapping[str, Any]) -> list[str]:
+    took = f"The run took {result['steps']:,} steps and {_took(result['seconds'])} ({result['machine']})."
+    if stages := result.get("stages"):
+        rows = [[one["name"], *cells, f"{one['best_step']:,} of {one['steps']:,}", _took(one["seconds"])]
+                for one in stages for cells in _measures(one)]
+        return [table(["stage", "on its validation rows", "before it", "after it", "step that was kept", "time"], rows),
+                f"The adapter is that of the last stage. {took}"]
     if result.get("best_val_loss") is None:
         return ["The run was stopped before its first evaluation; the adapter is as it was then."]
-    rows = [["loss, nats an answer token", f"{result['base_val_loss']:.4f}", f"{result['best_val_loss']:.4f}"]]
+    return [table(["on the validation rows", "base", "this adapter"], _measures(result)),
+            f"The adapter is the one after step {result['best_step']:,}, the best of the evaluated ones. {took}"]
+
+
+def _measures(result: Mapping[str, Any]) -> list[list[str]]:
+    """The loss, and the metric if there is one: what, before, after."""
+    pairs = [("loss, nats an answer token", "base_val_loss", "best_val_loss")]
     if result["best_metric"] is not None:
-        rows.append([METRICS[result["metric"]], *(f"{result[key]:.4f}" for key in ("base_metric", "best_metric"))])
-    took = f"{result['seconds'] / 60:,.1f} minutes" if result["seconds"] >= 90 else f"{result['seconds']:.0f} seconds"
-    return [table(["on the validation rows", "base", "this adapter"], rows),
-            f"The adapter is the one after step {result['best_step']:,}, the best of the evaluated ones. The run took "
-            f"{result['steps']:,} steps and {took} ({result['machine']})."]
+        pairs.append((METRICS[result["metric"]], "base_metric", "best_metric"))
+    return [[name, *("-" if result[key] is None else f"{result[key]:.4f}" for key in keys)] for name, *keys in pairs]
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds / 60:,.1f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
 
 
 def _stages(result: Mapping[str, Any]) -> list[str]:
@@ -108,16 +122,17 @@ def _stages(result: Mapping[str, Any]) -> list[str]:
 
 
 def _settings(config: TrainConfig) -> str:
-    """Every setting that is not empty, by its label."""
-    values = knobs.to_json(config)
+    """Every setting that is not empty, by its label; of a run in stages each stage's own."""
+    configs = config.stage_configs()
+    stages = [knobs.to_json(one) for one in configs]
     rows = []
     for field in dataclasses.fields(config):
-        value = values[field.name]
-        if field.name in (*PLACES, *OF_THE_MACHINE) or value in ("", []):
+        values = [stage[field.name] for stage in stages]
+        if field.name in (*PLACES, *OF_THE_MACHINE, "name") or all(value in ("", []) for value in values):
             continue
-        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        rows.append([_cell(field.metadata["label"]), f"`{field.name}`", _cell(text)])
-    return table(["setting", "name", "value"], rows)
+        texts = [", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values]
+        rows.append([_cell(field.metadata["label"]), f"`{field.name}`", *map(_cell, texts)])
+    return table(["setting", "name", *([one.name for one in configs] if config.stages else ["value"])], rows)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -135,6 +150,7 @@ def _place(source: str) -> str:
 
 
 def _without_folders(text: str, config: TrainConfig) -> str:
-    for source in sorted({*config.data, *config.eval, *config.guard}, key=len, reverse=True):
+    sources = {source for one in config.stage_configs() for source in (*one.data, *one.eval, *one.guard)}
+    for source in sorted(sources, key=len, reverse=True):
         text = text.replace(source, _place(source))
     return text

@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from corpus.gather import gather
+from corpus.gather import Gathered
 from models import job as jobs
 from models import knobs, runs
 from models.errors import UserError
@@ -22,7 +22,10 @@ BUSY_CORES = 0.5                # of other programs: from here on it is said
 
 
 def work(job: Job) -> None:
-    """Write the estimate of the run folder's config. Raises UserError for whatever a run would raise at its start."""
+    """Write the estimate of the run folder's config; nothing when somebody asks to stop.
+
+    Raises UserError for whatever a run would raise at its start.
+    """
     config = knobs.from_json(TrainConfig, runs.read_json(job.folder / runs.CONFIG))
     set_up_libraries(config, job)
     if ranks.count() > 1:
@@ -31,21 +34,29 @@ def work(job: Job) -> None:
     began = psutil.Process().create_time()
     stages = []
     try:
-        for number, one in enumerate(config.stage_configs()):
-            stages.append(_stage(one, job, folder / str(number), began))
+        for one, gathered in _gathered(config, job):
+            stages.append(_stage(one, gathered, job, folder, began))
+            if job.is_stop_asked():
+                return
             began = time.time()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if not job.is_stop_asked():
-        runs.write_json(job.folder / runs.ESTIMATE, whole(stages, job.folder, others.cores()))
+    runs.write_json(job.folder / runs.ESTIMATE, whole(stages, job.folder, others.cores()))
 
 
-def _stage(config: TrainConfig, job: Job, folder: Path, began: float) -> dict[str, Any]:
-    from train import trial  # torch, after set_up_libraries()
+def _gathered(config: TrainConfig, job: Job) -> list[tuple[TrainConfig, Gathered]]:
+    from train.stages import gather_stages  # torch, after set_up_libraries()
     job.event("phase", text="Reading the rows")
-    gathered = gather(config, lambda text: None)
-    folder.mkdir(parents=True)
-    return trial.promise(config, gathered, job, folder, began)
+    return gather_stages(config, lambda text: None)
+
+
+def _stage(config: TrainConfig, gathered: Gathered, job: Job, folder: Path, began: float) -> dict[str, Any]:
+    """The promise of a stage that starts from the ones tried before it, as in the run; {} if somebody asked to stop."""
+    from train import trial
+    before = sorted(folder.glob(f"*/{runs.ADAPTER}"), key=lambda path: int(path.parent.name))
+    place = folder / str(len(before))
+    place.mkdir(parents=True)
+    return trial.promise(config, gathered, trial.Trial(job, place), before, began)
 
 
 class Others:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.gather import Gathered, gather
+from corpus.gather import Gathered
 from corpus.layouts import Example
 from models import job as jobs
 from models import knobs, runs
@@ -47,21 +47,23 @@ def work(job: Job) -> None:
     set_up_libraries(config, job)
     base = find_base(config.base)
     job.event("phase", text="Reading the rows")
-    stages = [_stage(one, base, job) for one in config.stage_configs()]
+    from train.stages import gather_stages  # torch, after set_up_libraries()
+    gathered = gather_stages(config, lambda text: job.event("note", text=text))
+    stages = [_stage(one, rows, base, job) for one, rows in gathered]
     preview = {"recipe": config.recipe, "base": base.name, "stages": stages}
     runs.write_json(job.folder / runs.PREVIEW_DATA, preview)
     with runs.whole_file(job.folder / runs.PREVIEW) as part:
         part.write_text(page(preview), encoding="utf-8")
 
 
-def _stage(config: TrainConfig, base: Path, job: Job) -> dict[str, Any]:
+def _stage(config: TrainConfig, gathered: Gathered, base: Path, job: Job) -> dict[str, Any]:
     from train.adapter import load_tokenizer
-    gathered = gather(config, lambda text: job.event("note", text=text))
     tokenizer = HFTokenizer(load_tokenizer(base))
     job.event("phase", text="Writing the rows as tokens")
     prepared = prepare(gathered.training, tokenizer, config.max_len)
+    validation = prepare(gathered.validation, tokenizer, config.max_len)
     chosen = choose(prepared, tokenizer.controls, config.seed)
-    return {"name": config.name, "max_len": config.max_len, **figures(prepared, gathered, config.max_len),
+    return {"name": config.name, "max_len": config.max_len, **figures(prepared, validation, gathered, config.max_len),
             "samples": [_record(prepared.examples[k], prepared.samples[k], reasons, tokenizer)
                         for k, reasons in chosen.items()]}
 
@@ -72,11 +74,11 @@ def _record(example: Example, sample: Sample, reasons: list[str], tokenizer: HFT
             "pieces": [asdict(piece) for piece in pieces(sample, tokenizer)]}
 
 
-def figures(prepared: Prepared, gathered: Gathered, max_len: int) -> dict[str, Any]:
+def figures(prepared: Prepared, validation: Prepared, gathered: Gathered, max_len: int) -> dict[str, Any]:
     """The counts of a stage, and how long its samples would be uncut."""
-    samples = prepared.samples
-    return {"rows": len(samples), "validation_rows": len(gathered.validation), "test_rows": len(gathered.test),
-            "left_out": len(gathered.left_out) + len(prepared.unusable), "cut": prepared.cut,
+    samples, unusable = prepared.samples, [*prepared.unusable, *validation.unusable]
+    return {"rows": len(samples), "validation_rows": len(validation.samples), "test_rows": len(gathered.test),
+            "left_out": len(gathered.left_out) + len(unusable), "cut": prepared.cut,
             "cut_words": prepared.cut_words(max_len),
             "tokens": sum(len(sample.ids) for sample in samples), "learned": sum(sample.learned for sample in samples),
             "lengths": histogram([sample.whole_tokens for sample in samples]),
@@ -85,7 +87,7 @@ def figures(prepared: Prepared, gathered: Gathered, max_len: int) -> dict[str, A
                 {name: _cell(name, value) for name, value in row.items()} for row in found.rows[:SHOWN_ROWS]]}
                 for found in gathered.findings if found.count],
             "too_long": [{"file": visible(Path(row.file).name), "line": row.line, "reason": visible(row.reason)}
-                         for row in prepared.unusable[:SHOWN_ROWS]]}
+                         for row in unusable[:SHOWN_ROWS]]}
 
 
 def _cell(name: str, value: Any) -> Any:

@@ -70,7 +70,8 @@ def counted(stage: Mapping[str, Any]) -> str:
 
 def _too_long(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = stage["too_long"]
-    return [{"text": "Rows that are too long even without their input are left out.", "rows": rows}] if rows else []
+    text = "Rows that can not be written as a sample are left out, each for its reason."
+    return [{"text": text, "rows": rows}] if rows else []
 
 
 def _finding(found: Mapping[str, Any]) -> str:

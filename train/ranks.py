@@ -112,7 +112,7 @@ def start(device: str) -> None:
     """Meet the other processes; nothing where there are none."""
     if count() > 1:
         from accelerate import PartialState
-        PartialState(cpu=device == "cpu", **({} if device == "cpu" else {"timeout": WAIT}))
+        PartialState(cpu=device == "cpu", timeout=WAIT)
 
 
 def end() -> None:

@@ -57,7 +57,8 @@ class Prepared:
                 for example, sample in zip(self.examples, self.samples, strict=True) if sample.cut]
         return (f"{self.cut:,} of {len(self.samples):,} rows ({_percent(self.cut / len(self.samples))}) are longer "
                 f"than {max_len:,} tokens and lose the middle of their input, {_percent(sum(lost) / len(lost))} of it "
-                "on average; their instructions and answers stay whole.")
+                "on average (where a row marks no input, as a plain question or a conversation, that is its "
+                "longest user message); instructions and answers stay whole.")
 
 
 def _percent(share: float) -> str:
@@ -106,6 +107,12 @@ def _sample(example: Example, tokenizer: Tokenizer, max_len: int) -> tuple[Sampl
 
 def _cut(example: Example, tokenizer: Tokenizer, max_len: int) -> tuple[list[int], list[bool], int, str]:
     """ids and mask with as much of both ends of the input as fits in max_len tokens; where it was cut, and what."""
+    if (answer := len(answer_ids(example.messages[-1]["content"], tokenizer))) >= max_len:
+        raise UserError(f"its answer is {answer:,} tokens long and a sample may have {max_len:,}")
+    if example.is_instruction:
+        whole = len(sample_ids(example.messages, tokenizer)[0])
+        raise UserError(f"its instruction, which is never cut, and its answer are {whole:,} tokens long and a sample "
+                        f"may have {max_len:,}; raise max_len")
     turn, start, length = _input_span(example)
     text = example.messages[turn]["content"]
 
@@ -118,9 +125,6 @@ def _cut(example: Example, tokenizer: Tokenizer, max_len: int) -> tuple[list[int
     low, high = 0, length                            # low fits (if anything does), high does not
     best = with_kept(0)
     if len(best[0]) > max_len:
-        answer = len(answer_ids(example.messages[-1]["content"], tokenizer))
-        if answer >= max_len:
-            raise UserError(f"its answer is {answer:,} tokens long and a sample may have {max_len:,}")
         raise UserError(f"without its input it is still {len(best[0]):,} tokens long and a sample may have {max_len:,}")
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,5 +1,6 @@
 """One stage of training in one folder: samples, model, the run, and what it leaves, resumable at any moment."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from corpus import layouts
 from corpus.gather import Gathered
 from corpus.identifiers import write_audit
 from corpus.table import Unusable
-from models import runs
+from models import knobs, runs
 from models.base import fingerprint
 from models.errors import UserError
 from models.job import Job
@@ -24,6 +25,7 @@ from models.library import find_base
 from tasks.hf_tokenizer import HFTokenizer
 from train import adapter, batches, card, curve, loop, ranks, samples
 from train.answers import Examiner
+from train.checkpoint import Checkpoints
 from train.config import TrainConfig
 from train.learner import Learner
 from train.peak import folder_mb
@@ -32,6 +34,10 @@ from train.steps import Plan
 from train.watch import Watch
 
 SHOWN_ROWS = 20
+# settings that may change before a run goes on; the base, which may have moved, is known by its fingerprint
+FREE = ("base", "recipe", "notify", "keep_awake", "report_to")
+TOKENIZER = ("tokenizer*", "*.jinja", "special_tokens_map.json", "added_tokens.json")
+NOT_DRAWN = (OSError, ImportError, MemoryError, SystemError, RuntimeError, ValueError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +64,9 @@ class Material:
 
 
 def finished(folder: Path) -> bool:
-    """True if the stage in folder has come to its end; a stopped one has not."""
-    return (folder / runs.RESULT).is_file() and not runs.read_json(folder / runs.RESULT)["is_stopped"]
+    """True if the stage in folder has come to its end, its checkpoints dropped; a stopped one has not."""
+    is_cleared = not (folder / runs.CHECKPOINTS).exists()
+    return is_cleared and (folder / runs.RESULT).is_file() and not runs.read_json(folder / runs.RESULT)["is_stopped"]
 
 
 def run(config: TrainConfig, gathered: Gathered, job: Job, folder: Path, before: Sequence[Path] = (), *,
@@ -92,25 +99,28 @@ def run(config: TrainConfig, gathered: Gathered, job: Job, folder: Path, before:
         job.event("resume", step=watch.now.step, **({"stage": config.name} if config.name else {}))
     try:
         outcome = loop.train(learner, lessons, watch, adapter.optimizer(config, machine)[0])
-    finally:
-        if ranks.is_first():
-            draw(config, job, folder)
-    known = {"machine": machine.describe(), "base": str(base), "fingerprints": dict(gathered.fingerprints),
+    except UserError:
+        draw(config, job, folder)
+        raise
+    draw(config, job, folder)
+    known = {"is_resumed": watch.resumed is not None, "machine": machine.describe(), "base": str(base),
+             "fingerprints": dict(gathered.fingerprints),
              **figures(gathered, material), **size}
     return leave(outcome, known, config, job, folder, began)
 
 
 def start_again(config: TrainConfig, gathered: Gathered, base: Path, folder: Path) -> None:
-    """See to it that a resumed run computes as before: as many threads and processes, the same base and rows.
+    """See to it that a resumed run computes as before: threads, processes, settings, base, tokenizer, rows.
 
-    Raises UserError if that is not so. The first start of the stage writes it down.
+    Raises UserError naming what has changed. A start with nothing kept to go on from writes down what there is.
     """
     if config.threads:
         torch.set_num_threads(config.threads)
     now = {"threads": torch.get_num_threads(), "processes": ranks.count(), "base": fingerprint(base),
-           "fingerprints": dict(gathered.fingerprints)}
+           "fingerprints": dict(gathered.fingerprints), "tokenizer": tokenizer_files(base),
+           "config": {name: value for name, value in knobs.to_json(config).items() if name not in FREE}}
     path = folder / runs.STARTED
-    if not path.exists():
+    if not path.exists() or Checkpoints(folder / runs.CHECKPOINTS).newest() is None:
         if ranks.is_first():
             runs.write_json(path, now)
         return
@@ -122,10 +132,24 @@ def start_again(config: TrainConfig, gathered: Gathered, base: Path, folder: Pat
     if then["base"] != now["base"]:
         raise UserError(f"The base model {base} has changed since the interrupted run in {folder} began. Put it back "
                         "as it was, or start a new run.")
+    for name, value in now["config"].items():
+        if then["config"].get(name, value) != value:
+            raise UserError(f"The setting {name} was {then['config'][name]} when the interrupted run in {folder} "
+                            f"began, and is {value} now. Put it back in {runs.CONFIG}, or start a new run.")
+    for name in sorted({*then["tokenizer"], *now["tokenizer"]}):
+        if then["tokenizer"].get(name) != now["tokenizer"].get(name):
+            raise UserError(f"The tokenizer's file {base / name} has changed since the interrupted run in {folder} "
+                            "began. Put it back as it was, or start a new run.")
     if then["processes"] != ranks.count():
         raise UserError(f"The interrupted run in {folder} had {then['processes']} processes, this one has "
                         f"{ranks.count()}; start it with as many as before.")
     torch.set_num_threads(then["threads"])
+
+
+def tokenizer_files(base: Path) -> dict[str, str]:
+    """The sha256 of each file that says how text becomes tokens, the chat template included."""
+    paths = sorted({path for pattern in TOKENIZER for path in base.glob(pattern) if path.is_file()})
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def prepare(config: TrainConfig, gathered: Gathered, base: Path, job: Job, folder: Path) -> Material:
@@ -177,15 +201,22 @@ def load(config: TrainConfig, base: Path, machine: adapter.Machine, before: Sequ
     weights = ", base weights in 4-bit NF4" * config.load_4bit + ", base weights in 8 bits" * config.load_8bit
     job.event("note", text=f"LoRA on {modules} projections: {parameters:,} parameters learn. "
                            f"{machine.describe()}{weights}.")
+    if missing := adapter.missing(model, config):
+        job.event("note", text=f"The base model has no projection called {', '.join(missing)}; those get no LoRA.")
     if note := adapter.optimizer(config, machine)[1]:
         job.event("note", text=note)
     return Learner(model), {"modules": modules, "parameters": parameters}
 
 
 def draw(config: TrainConfig, job: Job, folder: Path) -> None:
-    """The curve of what this stage has been so far."""
-    events = map(json.loads, (job.folder / runs.EVENTS).read_text(encoding="utf-8").splitlines())
-    curve.draw([event for event in events if event.get("stage", "") == config.name], folder / runs.CURVE)
+    """The curve of what this stage has been so far; a run does not fail for want of it."""
+    if not ranks.is_first():
+        return
+    try:
+        events = map(json.loads, (job.folder / runs.EVENTS).read_text(encoding="utf-8").splitlines())
+        curve.draw([event for event in events if event.get("stage", "") == config.name], folder / runs.CURVE)
+    except (UserError, *NOT_DRAWN) as error:
+        job.event("note", text=f"The curve could not be drawn ({error}).")
 
 
 def leave(outcome: loop.Outcome, known: dict[str, Any], config: TrainConfig, job: Job, folder: Path, began: float
@@ -193,17 +224,19 @@ def leave(outcome: loop.Outcome, known: dict[str, Any], config: TrainConfig, job
     """Write the result and the card, and drop the checkpoints of a run that needs them no more."""
     values = asdict(outcome)
     before_s = max(0.0, values.pop("whole_s") - (time.time() - began))      # of processes that were interrupted
+    disk_mb = folder_mb(folder)
     if ranks.is_first() and not outcome.is_stopped:
-        peak_mb = max(outcome.peak_disk_mb, folder_mb(folder))
-        shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
-        values["peak_disk_mb"] = peak_mb
+        values["peak_disk_mb"] = max(outcome.peak_disk_mb, disk_mb)
+        disk_mb -= folder_mb(folder / runs.CHECKPOINTS)
     say(outcome, config, job)
     result = {**values, "metric": config.best_by, **known, "seconds": before_s + time.time() - began,
-              "disk_mb": folder_mb(folder)}
+              "disk_mb": disk_mb}
     if ranks.is_first():
         runs.write_json(folder / runs.RESULT, result)
         if (folder / runs.ADAPTER).is_dir():
             card.write(folder)
+        if not outcome.is_stopped:              # last: who is killed before goes on from them, and trains nothing again
+            shutil.rmtree(folder / runs.CHECKPOINTS, ignore_errors=True)
     return StageResult(folder=folder, result=result)
 
 

@@ -3,10 +3,14 @@
 import gc
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from corpus import layouts
 from corpus.gather import Gathered, gather
@@ -21,12 +25,14 @@ from tasks.hf_tokenizer import HFTokenizer
 from train import adapter, answers, batches, card, curve, loop, ranks, samples, stage
 from train.config import TrainConfig
 from train.learner import Learner
+from train.peak import peak_rss_mb
 from train.watch import Stopped
 
 BEFORE = "before training"
-SUMMED = ("steps", "samples", "validation_samples", "test_rows", "left_out", "cut", "seconds", "train_s",
-          "supervised_tokens", "disk_mb")
+SUMMED = ("steps", "samples", "validation_samples", "test_rows", "left_out", "cut", "train_s", "supervised_tokens",
+          "disk_mb")
 PEAKS = ("peak_rss_mb", "peak_vram_mb", "peak_disk_mb")
+ENDS = ("done", "stopped", "error")     # the last event of a process
 Scores = dict[str, dict[str, float]]        # validation set -> {"loss": nats a token, metric: 0 to 1}
 
 
@@ -55,6 +61,7 @@ def run(config: TrainConfig, job: Job) -> None:
     so that it is exported as one: the last adapter, held-out rows, curve, result (with the table of stage x set).
     Raises UserError as the stages do.
     """
+    before_s, began = _start(job.folder)
     stages = prepared(config, job)
     scorer = Scorer(find_base(config.base), stages, job)
     table = _table(job.folder, stages)
@@ -70,40 +77,78 @@ def run(config: TrainConfig, job: Job) -> None:
         if not is_stopped and len(table) == number + 1:
             is_stopped = not _add(table, one.config.name, scorer, number + 1, job)
     if ranks.is_first():
-        finish(stages, table, job, is_stopped)
+        finish(stages, table, job, is_stopped, began - before_s)
 
 
 def prepared(config: TrainConfig, job: Job) -> list[Stage]:
     """The stages with their rows. No stage learns from a row that another one is validated or tested on."""
-    found = []
-    for number, one in enumerate(config.stage_configs(), 1):
-        folder = job.folder / runs.STAGES / f"{number}-{one.name}"
-        if not one.data:
-            raise UserError(f"The stage {one.name} has no training file; name it with --data {one.name}=FILE.")
-        job.event("note", text=f"Stage {number}, {one.name}:")
-        found.append(Stage(config=one, folder=folder, gathered=gather(one, lambda text: job.event("note", text=text))))
-    guarded = [replace(one, gathered=_guarded(one, [other for other in found if other is not one], job))
-               for one in found]
+    found = [Stage(config=one, folder=job.folder / runs.STAGES / f"{number}-{one.name}", gathered=gathered)
+             for number, (one, gathered) in enumerate(
+                 gather_stages(config, lambda text: job.event("note", text=text)), 1)]
     if ranks.is_first():
-        for made in guarded:
+        for made in found:
             runs.make_folder(made.folder)
             runs.write_json(made.folder / runs.CONFIG, knobs.to_json(made.config))
-    return guarded
+    return found
 
 
-def _guarded(one: Stage, others: Sequence[Stage], job: Job) -> Gathered:
-    sets = {f"the {kind} rows of the stage {other.config.name}": rows for other in others
-            for kind, rows in (("validation", other.gathered.validation), ("test", other.gathered.test)) if rows}
-    checked = guard(one.gathered.training, sets, one.config)
-    findings = [mask_finding(found, one.config) for found in checked.findings]
+def gather_stages(config: TrainConfig, note: Callable[[str], None]) -> list[tuple[TrainConfig, Gathered]]:
+    """Each stage's settings and rows, as the run, its preview and its estimate see them; without stages the only one.
+
+    note gets a line for the person as each step is done. Raises UserError as gather does, or naming the stage.
+    """
+    configs = config.stage_configs()
+    if not config.stages:
+        return [(config, gather(config, note))]
+    found = []
+    for number, one in enumerate(configs, 1):
+        if not one.data:
+            raise UserError(f"The stage {one.name} has no training file; name it with --data {one.name}=FILE.")
+        note(f"Stage {number}, {one.name}:")
+        found.append(gather(one, note))
+    return [(one, _guarded(one, gathered, {other.name: rows for other, rows in zip(configs, found, strict=True)
+                                           if other is not one}, note))
+            for one, gathered in zip(configs, found, strict=True)]
+
+
+def _guarded(config: TrainConfig, gathered: Gathered, others: Mapping[str, Gathered], note: Callable[[str], None]
+             ) -> Gathered:
+    """gathered without the training rows that the other stages, by name, are validated or tested on."""
+    sets = {f"the {kind} rows of the stage {name}": rows for name, other in others.items()
+            for kind, rows in (("validation", other.validation), ("test", other.test)) if rows}
+    checked = guard(gathered.training, sets, config)
+    findings = [mask_finding(found, config) for found in checked.findings]
     for found in findings:
         if found.count:
-            job.event("note", text=f"{one.config.name}: {found.text}")
+            note(f"{config.name}: {found.text}")
     if not checked.kept:
-        raise UserError(f"Every training row of the stage {one.config.name} also stands in what another stage is "
+        raise UserError(f"Every training row of the stage {config.name} also stands in what another stage is "
                         "validated or tested on; give other rows, or set leaks to keep.")
-    return replace(one.gathered, training=checked.kept, left_out=(*one.gathered.left_out, *checked.left_out),
-                   findings=(*one.gathered.findings, *findings))
+    return replace(gathered, training=checked.kept, left_out=(*gathered.left_out, *checked.left_out),
+                   findings=(*gathered.findings, *findings))
+
+
+def _start(folder: Path) -> tuple[float, float]:
+    """Seconds of the processes that worked on the run before this one, and when this one began, as time.time().
+
+    A process that was killed counts until its last event.
+    """
+    began, path = psutil.Process().create_time(), folder / runs.STARTED
+    earlier = runs.read_json(path)["began"] if path.is_file() else []
+    if ranks.is_first():
+        runs.write_json(path, {"began": [*earlier, began]})
+    return spent_s([*earlier, began], folder / runs.EVENTS), began
+
+
+def spent_s(began: Sequence[float], path: Path) -> float:
+    """Seconds from each beginning but the last to that process's last event. path: the run's events."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    events, total = [json.loads(line) for line in lines], 0.0
+    for start, following in pairwise(began):
+        own = [event for event in events if start <= event["t"] < following]
+        end = next((event for event in own if event["kind"] in ENDS), own[-1] if own else None)
+        total += end["t"] - start if end else 0.0
+    return total
 
 
 def _table(folder: Path, stages: Sequence[Stage]) -> list[dict[str, Any]]:
@@ -175,8 +220,11 @@ class Scorer:
             raise Stopped
 
 
-def finish(stages: Sequence[Stage], table: Sequence[Mapping[str, Any]], job: Job, is_stopped: bool) -> None:
-    """Leave in the run's folder what the stages trained so far came to."""
+def finish(stages: Sequence[Stage], table: Sequence[Mapping[str, Any]], job: Job, is_stopped: bool, since: float
+           ) -> None:
+    """Leave in the run's folder what the stages trained so far came to. since: when its time would have begun to
+    count, had nothing interrupted it.
+    """
     trained = [one for one in stages if (one.folder / runs.RESULT).is_file()]
     if not trained:
         return
@@ -193,7 +241,8 @@ def finish(stages: Sequence[Stage], table: Sequence[Mapping[str, Any]], job: Job
         if (one.folder / runs.FINDINGS).is_file() for found in runs.read_json(one.folder / runs.FINDINGS)])
     lines = (folder / runs.EVENTS).read_text(encoding="utf-8").splitlines()
     curve.draw([json.loads(line) for line in lines], folder / runs.CURVE)
-    runs.write_json(folder / runs.RESULT, _result(trained, table, is_stopped))
+    runs.write_json(folder / runs.RESULT, {
+        **_result(trained, table), "is_stopped": is_stopped, "seconds": time.time() - since})
     if last.adapter.is_dir():
         _publish(last, folder)
         card.write(folder)
@@ -201,13 +250,19 @@ def finish(stages: Sequence[Stage], table: Sequence[Mapping[str, Any]], job: Job
         job.event("note", text=line)
 
 
-def _result(trained: Sequence[Stage], table: Sequence[Mapping[str, Any]], is_stopped: bool) -> dict[str, Any]:
-    """The last stage's result; what adds up is added up."""
+def _result(trained: Sequence[Stage], table: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The last stage's result; what adds up is added up, and "base" is the base, not what the last stage began with."""
     results = [runs.read_json(one.folder / runs.RESULT) for one in trained]
-    whole = {**results[-1], "is_stopped": is_stopped, "table": list(table),
-             "stages": [{"name": one.config.name, **result} for one, result in zip(trained, results, strict=True)]}
+    whole = {**results[-1], "table": list(table), "stages": [
+        {"name": one.config.name, **result} for one, result in zip(trained, results, strict=True)]}
     whole |= {name: sum(one[name] for one in results) for name in SUMMED}
     whole |= {name: max(one[name] for one in results) for name in PEAKS if results[0].get(name) is not None}
+    whole["is_resumed"] = any(one.get("is_resumed") for one in results)
+    whole["peak_rss_mb"] = max(whole["peak_rss_mb"], peak_rss_mb())         # scoring comes after the last stage
+    whole["tokens_per_s"] = whole["supervised_tokens"] / whole["train_s"] if whole["train_s"] else 0.0
+    if table:
+        base = table[0]["scores"][trained[-1].config.name]
+        whole |= {"base_val_loss": base["loss"], "base_metric": base.get(whole["metric"])}
     whole["fingerprints"] = {source: one for result in results for source, one in result["fingerprints"].items()}
     return whole
 

@@ -17,6 +17,7 @@ from train.steps import Plan
 TRIED_STEPS = 12                # about
 LEAST_STEPS = 3
 BUDGET_S = 60.0                 # after it no further step is begun
+HEAP_GROWTH = 1.06              # what a CPU run's memory grows by after the tried steps: 5 and 10% (docs/log.md)
 EVENTS_MB = 7e-4                # a step, with its share of the TensorBoard file
 TRIED_EVALS = 16                # batches of the validation rows
 
@@ -68,9 +69,13 @@ class Tried(Plan):
         return self._tried
 
 
-def promise(config: TrainConfig, gathered: Gathered, job: Job, folder: Path, began: float) -> dict[str, Any]:
-    """What the stage takes: {"parts": seconds by name, "peak_...": ..., ...}. began: when its process did."""
-    trial, tried = Trial(job, folder), list[Tried]()
+def promise(config: TrainConfig, gathered: Gathered, trial: Trial, before: Sequence[Path], began: float
+            ) -> dict[str, Any]:
+    """What the stage takes: {"parts": seconds by name, "peak_...": ..., ...}; {} if somebody asked to stop.
+
+    before: the adapters of the stages before, tried as well. began: when its process did.
+    """
+    tried, folder = list[Tried](), trial.folder
 
     def few(plan: Plan) -> Plan:
         tried.append(Tried(plan, config))
@@ -81,18 +86,26 @@ def promise(config: TrainConfig, gathered: Gathered, job: Job, folder: Path, beg
     short = replace(config, max_steps=steps, evals=1, checkpoints=2, patience=0, notify=False, keep_awake=False,
                     report_to=())
     runs.write_json(folder / runs.CONFIG, knobs.to_json(short))
-    result = stage.run(short, replace(gathered, validation=validation), trial, folder, order=few).result
+    result = stage.run(short, replace(gathered, validation=validation), trial, folder, before, order=few).result
+    if trial.outer.is_stop_asked():
+        return {}
     share = _chars(gathered.validation) / max(1, _chars(validation))
     wall = time.time() - began
-    return {**result, "peak_disk_mb": _disk_mb(config, tried[0], result), "steps": len(tried[0].loads),
-            "parts": _parts(config, trial, tried[0], wall, share), **_scoring(config, trial, share),
+    peak_mb = result["peak_rss_mb"] * (1.0 if result["peak_vram_mb"] else HEAP_GROWTH)
+    return {**result, "peak_rss_mb": peak_mb, "peak_disk_mb": _disk_mb(config, trial, tried[0], result),
+            "steps": len(tried[0].loads), "parts": _parts(config, trial, tried[0], wall, share), **_scoring(config, trial, share),
             "measured_steps": len(trial.of("step")), "measured_s": wall}
 
 
-def _disk_mb(config: TrainConfig, tried: Tried, result: dict[str, Any]) -> float:
-    """What the run folder holds at its fullest: beside two checkpoints, which were tried, two best adapters."""
-    best = 2 * result["parameters"] * 4 / 1e6 if len(config.eval_steps(len(tried.lengths))) > 1 else 0.0
-    return float(result["peak_disk_mb"]) + best + EVENTS_MB * len(tried.loads)
+def _disk_mb(config: TrainConfig, trial: Trial, tried: Tried, result: dict[str, Any]) -> float:
+    """What the run folder holds at its fullest: two checkpoints, the older of which may not have been tried (the trial
+    ends early where steps are long), and beside them two best adapters.
+    """
+    adapter_mb = result["parameters"] * 4 / 1e6
+    best = 2 * adapter_mb if len(config.eval_steps(len(tried.lengths))) > 1 else 0.0
+    is_one = len(trial.of("checkpoint")) < 2 <= len(config.checkpoint_steps(len(tried.lengths)))
+    older = 3 * adapter_mb if is_one else 0.0               # the weights and AdamW's two means of them
+    return float(result["peak_disk_mb"]) + best + older + EVENTS_MB * len(tried.loads)
 
 
 def _scoring(config: TrainConfig, trial: Trial, share: float) -> dict[str, float]:

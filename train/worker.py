@@ -3,6 +3,7 @@
 A further process of a run under `accelerate launch` needs no folder: it learns it from the first.
 """
 
+import errno
 import importlib.util
 import logging
 import os
@@ -10,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -18,12 +20,14 @@ from models import job as jobs
 from models import knobs, runs
 from models.errors import UserError
 from models.job import Job
-from train import notice, ranks
+from train import memory, notice, ranks
 from train.awake import awake
 from train.config import TrainConfig
 
 KEPT_KERNELS = "64"             # oneDNN's 1,024 take 0.7 GB more after 100 steps: every batch has shapes of its own
 HUB = "hf:"                     # begins the name of a dataset of the hub
+LOCKED_BYTE = 1 << 40           # of the events file, far beyond its end: Windows lets nobody else read what is locked
+HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)      # what a system says of a lock that another process has
 
 
 def work(job: Job) -> None:
@@ -41,6 +45,10 @@ def work(job: Job) -> None:
     except UserError as error:
         tell(config, f"The run {job.folder.name} ended: {error}")
         raise
+    except (MemoryError, SystemError, OSError, RuntimeError, ImportError) as error:
+        if told := memory.advice_before(error, config):
+            raise told from error
+        raise
     finally:
         ranks.end()
     if not job.is_stop_asked():
@@ -49,7 +57,9 @@ def work(job: Job) -> None:
 
 def train(config: TrainConfig, job: Job) -> None:
     """One stage, or several."""
-    from train import stage, stages
+    from train import adapter, stage, stages
+    for one in config.stage_configs():
+        adapter.choose_machine(one)             # a device that is not there is said before anything long
     if config.stages:
         stages.run(config, job)
         return
@@ -99,6 +109,38 @@ def has_hub_source(config: TrainConfig) -> bool:
                for source in (*one.data, *one.eval, *one.guard))
 
 
+def hold(folder: Path) -> IO[bytes]:
+    """Take the run in folder for this process alone, until it ends, however it ends: the lock, to be kept.
+
+    Raises UserError if another process has it. A disk that knows no locks gives it to everybody.
+    """
+    file = (folder / runs.EVENTS).open("ab")
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+            file.seek(LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in HELD:
+            file.close()
+            raise UserError(f"The run in {folder} is still running; it needs no --resume.") from error
+    return file
+
+
+def first() -> None:
+    """The first process: nothing is written before the folder is its own."""
+    try:
+        held = hold(Path(sys.argv[1]).resolve())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
+    with held:
+        jobs.main(work)
+
+
 def further() -> None:
     """A further process: the first one's folder, silent. Exit status as jobs.main's."""
     ranks.end_with_parent()
@@ -111,6 +153,6 @@ def further() -> None:
 
 if __name__ == "__main__":
     if ranks.is_first():
-        jobs.main(work)
+        first()
     else:
         further()

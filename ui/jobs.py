@@ -18,6 +18,7 @@ from models.errors import UserError
 FINAL = ("done", "stopped", "error")
 POLL_S = 0.1
 STOP_WAIT_S = 30.0              # how long a job that is to stop may take, before it is ended
+REFUSED = 2                     # exit status after a UserError
 DEAD_AFTER_S = 10.0             # a heartbeat older than this belongs to a process that is gone or hung
 
 
@@ -66,6 +67,8 @@ def follow(folder: Path, process: subprocess.Popen | None = None, position: int 
             yield event
             if event["kind"] in FINAL:
                 return
+        if is_gone and process is not None and process.returncode == REFUSED:   # before it could write an event
+            raise UserError(_last_line(folder))
         if is_gone:
             raise Interrupted(f"The job in {folder} ended without finishing{_last_words(folder, process)}. "
                               f"What it wrote so far is kept there.")
@@ -129,6 +132,11 @@ def _last_words(folder: Path, process: subprocess.Popen | None) -> str:
     if process is not None and process.returncode is not None and process.returncode < 0:
         hint = "; the memory may have run out" if process.returncode == -9 else ""
         return f" (ended by signal {-process.returncode}{hint})"
+    line = _last_line(folder)
+    return f" (its last line: {line[:200]})" if line else ""
+
+
+def _last_line(folder: Path) -> str:
     log = folder / runs.LOG
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
-    return f" (its last line: {lines[-1][:200]})" if lines else ""
+    return lines[-1] if lines else ""

@@ -60,6 +60,9 @@ def _separator(path: Path, head: str) -> str:
         if widths and widths[0] > 1:
             even = sum(width == widths[0] for width in widths) / len(widths)
             found[separator] = (round(even, 1), widths[0])
+    if not found and head.lstrip().startswith("#"):
+        raise UserError(f"{path} begins with a comment ({head.strip().splitlines()[0][:40]!r}); delete the lines above "
+                        "the column names.")
     if not found:
         raise UserError(f"{path} is not a table: its first line ({head.strip()[:40]!r}) "
                         "holds no comma, semicolon, tab or vertical bar between column names.")

@@ -159,7 +159,8 @@ def _detected(data: bytes) -> str:
     best = max(found, key=lambda one: one.coherence - 1.5 * one.chaos, default=None)
     if best is None or (is_western and best.encoding in LATIN and best.language not in CENTRAL):
         return "cp1252" if is_western else ""
-    return best.encoding
+    is_odd = best.encoding == "mac_roman" and ODD_IN_WORD.search(data.decode("mac_roman"))
+    return "cp850" if is_odd and not ODD_IN_WORD.search(data.decode("cp850")) else best.encoding
 
 
 def _as_western(data: bytes) -> str | None:

@@ -12,9 +12,11 @@ from corpus.table import Rows, Table, split_named, whole_text
 from models.errors import UserError
 
 KEY = "key"                         # under which field an object's name in a keyed file stands
+MESSAGES = "messages"               # and a row that is nothing but its turns
 LINE_NAMES = (".jsonl", ".ndjson")  # in such a file every object is a row
 TURN = {"role", "from", "speaker"}  # a field of a conversation's turns
-SAMPLE_LINES = 20
+SAMPLE_LINES, MAX_DIGITS = 20, 10
+MOST_DRAWN_FROM = 20                # times its rows: of a larger table no part is taken for drawn
 NO_OBJECT = "it is not a JSON object with named fields"
 HOW = "Use a JSON list of objects, or one object a line."
 
@@ -83,8 +85,14 @@ def _take_items(rows: Rows, items: Iterator[Item], split: str = "") -> None:
     for line, item in items:
         if rows.is_full():
             return
+        if _is_conversation(item):
+            item = {MESSAGES: item}
         if isinstance(item, dict) and item:
-            rows.add(line, {_name(name, names): value for name, value in item.items()}, split=split)
+            fields = {_name(name, names): value for name, value in item.items()}
+            if len(fields) == len(item):
+                rows.add(line, fields, split=split)
+            else:
+                rows.leave_out(line, f"two of its fields have the same name but for spaces ({', '.join(fields)})")
         else:
             rows.leave_out(line, str(item) if isinstance(item, ValueError) else NO_OBJECT)
 
@@ -128,7 +136,10 @@ def _take_entries(rows: Rows, start: int, entries: list[Entry]) -> tuple[str, ..
     tables = {name: value for name, value in lists.items() if all(_is_row(item) for _, item in value)}
     are_even = len({len(value) for value in lists.values()}) == 1
     has_turns = any(isinstance(item, dict) for name in lists.keys() - tables.keys() for _, item in lists[name])
-    if len(objects) == len(entries) and all(map(_is_column, objects)) and len(set(map(tuple, objects))) == 1:
+    if len(lists) == len(entries) and _is_split(lists):
+        names = [str(name) for _, name in lists["columns"]]
+        _take_items(rows, iter([(line, dict(zip(names, item, strict=True))) for line, item in lists["data"]]))
+    elif len(objects) == len(entries) and all(map(_is_column, objects)) and len(set(map(tuple, objects))) == 1:
         _take_items(rows, _transposed(start, {name: list(value.values()) for _, name, value in entries}))
     elif len(objects) * 2 > len(entries) and set.intersection(*map(set, objects)):
         _take_items(rows, _keyed(entries))
@@ -139,6 +150,17 @@ def _take_entries(rows: Rows, start: int, entries: list[Entry]) -> tuple[str, ..
     else:
         _take_items(rows, iter([(start, _plain(entries))]))
     return ()
+
+
+def _is_conversation(item: Any) -> bool:
+    """True for a row that is nothing but a list of turns."""
+    return isinstance(item, list) and bool(item) and all(isinstance(one, dict) and one.keys() & TURN for one in item)
+
+
+def _is_split(lists: dict[str, _List]) -> bool:
+    """True for a table as pandas writes it with orient="split": names of columns, and rows without names."""
+    return {"columns", "data"} <= lists.keys() <= {"columns", "data", "index"} and all(
+        isinstance(item, list) and len(item) == len(lists["columns"]) for _, item in lists["data"])
 
 
 def _is_row(item: Any) -> bool:
@@ -152,8 +174,15 @@ def _is_column(item: dict[str, Any]) -> bool:
 
 
 def _keyed(entries: list[Entry]) -> Iterator[Item]:
+    are_numbers = _are_row_numbers([name for _, name, _ in entries])
     for line, name, value in entries:
-        yield line, {KEY: name, **value} if isinstance(value, dict) else value
+        yield line, {KEY: name, **value} if isinstance(value, dict) and not are_numbers else value
+
+
+def _are_row_numbers(names: list[str]) -> bool:
+    """True for what pandas writes as an index: small numbers, also of a part drawn from a larger table."""
+    are_small = all(name.isdecimal() and len(name) < MAX_DIGITS for name in names)
+    return are_small and max(map(int, names)) < MOST_DRAWN_FROM * len(names)
 
 
 def _transposed(line: int, columns: dict[str, list[Any]]) -> Iterator[Item]:

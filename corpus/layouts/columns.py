@@ -11,6 +11,10 @@ from models.errors import UserError
 
 LEFT_OUT = "-"                      # mapped by hand to a field that is not to be read
 SAMPLE_ROWS, MAX_DEPTH = 50, 4
+NO_IDS = {"", "-", "?", "n/a", "na", "nan", "none", "null", "unknown"}
+MAX_ID_CHARS = 100
+ID_WITH_DIGIT = {"patient", "subject", "person", "encounter", "doc"}        # names that may hold other things
+PUBMED, PUBMED_NAMES = "pmid", {"pmid", "pubmedid", "pubid"}
 
 
 class Ambiguous(UserError):
@@ -20,6 +24,19 @@ class Ambiguous(UserError):
 def key(name: str) -> str:
     """What a name has in common with its other spellings: "Section Header" and "section_header"."""
     return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def case_id(column: str, value: str) -> str:
+    """An id with the name of its column, as "patientid=p001": spelled in one way, "" where the value is no id.
+
+    The same number under another name is another case. P001 and "p001 ", 1 and 1.0 are one.
+    """
+    text = re.sub(r"^(\d+)\.0+$", r"\1", " ".join(value.casefold().split()))
+    is_id = text not in NO_IDS and len(text) <= MAX_ID_CHARS
+    name = key(column)
+    if name in ID_WITH_DIGIT and not any(map(str.isdigit, text)):
+        is_id = False                   # "anatomy" as the subject of a question
+    return f"{PUBMED if name in PUBMED_NAMES else name}={text}" if is_id else ""
 
 
 def inner_columns(table: Table) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Layouts whose rows hold whole conversations: messages of role and content, and ShareGPT's of from and value."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from corpus.layouts.layout import GROUP_ID, SYSTEM, Field, Layout, Row, RowError, is_filled, structure, text_of
@@ -49,6 +50,8 @@ def _message(message: Mapping[str, Any]) -> dict[str, str]:
     if said not in ROLE_WORDS:
         raise RowError(f"a message has the role {word!r}, not one of {', '.join(ROLES)} (or human, gpt)")
     role = ROLE_WORDS[said]
+    if role == "assistant" and message.get("weight") == 0:
+        raise RowError("an answer of it has the weight 0, and it can not be kept from being learned")
     text = _content(content)
     if not text:
         raise RowError(f"a message of the {role} is empty")
@@ -66,8 +69,26 @@ def _content(content: Any) -> str:
     return text_of("content", content)
 
 
+def _end(messages: Sequence[Mapping[str, Any]]) -> int:
+    """How many messages there are up to the last answer; all where there is none."""
+    answers = [k for k, message in enumerate(messages, 1) if message["role"] == "assistant"]
+    return answers[-1] if answers else len(messages)
+
+
+def _joined(messages: Sequence[dict[str, str]]) -> tuple[dict[str, str], ...]:
+    """Messages in which no user and no assistant speaks twice in a row."""
+    found: list[dict[str, str]] = []
+    for message in messages:
+        if found and found[-1]["role"] == message["role"] != "system":
+            found[-1] = {**message, "content": f"{found[-1]['content']}\n\n{message['content']}"}
+        else:
+            found.append(message)
+    return tuple(found)
+
+
 def checked(messages: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
-    """The messages, if something can be learned from them. Raises RowError if not."""
+    """The messages up to the last answer, turns of one speaker in a row as one. Raises RowError if none is learned."""
+    messages = _joined(messages[:_end(messages)])
     roles = [message["role"] for message in messages]
     if not roles or roles[-1] != "assistant" or "user" not in roles:
         raise RowError("it must hold a user's message and end with the assistant's answer")
@@ -81,6 +102,19 @@ def _build(row: Row, _: Any) -> dict[str, Any]:
     if row["system"] and messages and messages[0]["role"] != "system":
         messages = ({"role": "system", "content": row["system"]}, *messages)
     return {"messages": checked(messages), "group": row["group_id"]}
+
+
+def _survey(rows: Sequence[Row], file: str) -> tuple[None, tuple[str, ...]]:
+    """A note of the conversations whose last turns are the user's and are left out."""
+    count = 0
+    for row in rows:
+        try:
+            messages = turns_of("messages", row["messages"])
+        except RowError:
+            continue
+        count += _end(messages) < len(messages)
+    return None, (f"{Path(file).name}: conversations whose last turn is the user's: {count:,}; what stands after the "
+                  "last answer is left out.",) if count else ()
 
 
 def _kind(rows: Sequence[Row]) -> str:
@@ -113,5 +147,7 @@ def _fits_sharegpt(columns: Mapping[str, str], rows: Sequence[Row]) -> bool:
 
 FIELDS = (Field(name="messages", names=("conversations", "conversation"), is_text=False,
                 weak=(("chat", "turns", "utterances", "dialogue", "dialog"),)), SYSTEM, GROUP_ID)
-MESSAGES = Layout(name="messages", fields=FIELDS, target="messages", build=_build, fits=_fits_messages)
-SHAREGPT = Layout(name="ShareGPT", fields=FIELDS, target="messages", build=_build, fits=_fits_sharegpt)
+MESSAGES = Layout(name="messages", fields=FIELDS, target="messages", build=_build, survey=_survey,
+                  fits=_fits_messages)
+SHAREGPT = Layout(name="ShareGPT", fields=FIELDS, target="messages", build=_build, survey=_survey,
+                  fits=_fits_sharegpt)

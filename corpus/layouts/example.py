@@ -17,8 +17,9 @@ class Example:
     file, line: the row it came from. messages: {"role", "content"} each, roles system, user, assistant; the last
     is the assistant's and the target. section: the note section asked for, "" where there is none. input: the part
     of the messages that may be cut when the sample is too long; "" = the longest user message. group: the id of the
-    patient, encounter or document. label: the gold labels joined by " | ", yes / no / maybe, or the letter of a
-    multiple choice; "" where the answer is free text. split: train, validation or test where the file gives it.
+    patient, encounter or document with its column, as "patientid=p1". label: the gold labels joined by " | ", yes / no
+    / maybe, or the letter of a multiple choice; "" where the answer is free text. split: train, validation or test
+    where the file gives it. is_instruction: its user message is an instruction without an input: no part may be cut.
     """
 
     file: str
@@ -29,6 +30,7 @@ class Example:
     group: str = ""
     label: str = ""
     split: str = ""
+    is_instruction: bool = False
 
 
 def write_examples(path: Path, examples: Sequence[Example]) -> None:

@@ -1,5 +1,6 @@
 """The layout of labelled texts: a title, an abstract or any text, and the group or groups it belongs to."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ class Survey:
 
 
 def _build(row: Row, survey: Survey) -> dict[str, Any]:
-    labels = _labels(row["group"], survey.codes)
+    labels = _labels(row["group"], survey.codes, survey.labels.separators)
     if not labels:
         raise RowError("group holds no label")
     text = row["abstract"]
@@ -31,13 +32,13 @@ def _build(row: Row, survey: Survey) -> dict[str, Any]:
     return {"messages": turn(user, label), "input": text, "label": label, "group": row["group_id"]}
 
 
-def _labels(cell: Any, codes: Mapping[str, str]) -> tuple[str, ...]:
+def _labels(cell: Any, codes: Mapping[str, str], separators: str) -> tuple[str, ...]:
     """The labels in a cell: a text of one or several, a number, or a list of labels, of which none is split."""
     given = structure(cell)
     if isinstance(given, list):
         found = [" ".join(_code(one).casefold().split()) for one in given]
     else:
-        found = list(classify.names(_code(given)))
+        found = list(classify.names(_code(given), separators))
     return tuple(codes.get(label, label) for label in found if label)
 
 
@@ -48,7 +49,8 @@ def _code(value: Any) -> str:
 
 
 def _survey(rows: Sequence[Row], file: str) -> tuple[Survey, tuple[str, ...]]:
-    found = [labels for row in rows if (labels := _readable(row["group"]))]
+    separators = classify.separators([text for row in rows if isinstance(text := structure(row["group"]), str)])
+    found = [labels for row in rows if (labels := _readable(row["group"], separators))]
     plain = {label for labels in found for label in labels}
     codes: dict[str, str] = {}
     notes: tuple[str, ...] = ()
@@ -59,14 +61,17 @@ def _survey(rows: Sequence[Row], file: str) -> tuple[Survey, tuple[str, ...]]:
                   "in its file name, would give them their names.",))
     if len(rows) >= MANY_ROWS and len(plain) > len(rows) / 2:
         notes += (f"{Path(file).name} has {len(plain):,} different labels in {len(rows):,} rows; are these labels?",)
+    if whole := sorted({label for label in plain if re.search("[,;]", label)}):
+        notes += (f"{Path(file).name}: a label with a comma or a semicolon is one label, as {whole[0]!r}; several "
+                  f'labels in a cell are divided by "{classify.JOIN.strip()}".',)
     names = tuple(sorted({codes.get(label, label) for label in plain}))
     is_single = all(len(labels) < 2 for labels in found)
-    return Survey(labels=Labels(names=names, is_single=is_single), codes=codes), notes
+    return Survey(labels=Labels(names=names, is_single=is_single, separators=separators), codes=codes), notes
 
 
-def _readable(cell: Any) -> tuple[str, ...]:
+def _readable(cell: Any, separators: str) -> tuple[str, ...]:
     try:
-        return _labels(cell, {})
+        return _labels(cell, {}, separators)
     except RowError:
         return ()
 
@@ -74,7 +79,9 @@ def _readable(cell: Any) -> tuple[str, ...]:
 def of_all(surveys: Sequence[Survey]) -> Labels:
     """What can be chosen from in all of the tables."""
     names = {name for survey in surveys for name in survey.labels.names}
-    return Labels(names=tuple(sorted(names)), is_single=all(survey.labels.is_single for survey in surveys))
+    separators = "".join(sorted({sign for survey in surveys for sign in survey.labels.separators}))
+    return Labels(names=tuple(sorted(names)), is_single=all(survey.labels.is_single for survey in surveys),
+                  separators=separators)
 
 
 LABELLED = Layout(name="title/abstract/group", target="group", build=_build, survey=_survey, fields=(

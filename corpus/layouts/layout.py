@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from corpus.table import whole_text
 
 Row = Mapping[str, Any]             # {field of the layout: value}; text is stripped, "" where there is none
+
+
+ARRAY, ARRAY_END = re.compile(r"(?<![\w'\"])array\(\["), re.compile(r"\](,\s*dtype=[\w'<>]+)?\)(?=[,}\]\s]|$)")
 
 
 class RowError(ValueError):
@@ -55,9 +59,11 @@ class Layout:
 
 # the coarsest first: rows of one patient stay together though their encounters differ
 GROUP_ID = Field(name="group_id", is_needed=False, is_ordered=True, names=(
-    "patient_id", "patient_no", "patient_number", "mrn", "subject_id", "participant_id", "case_id", "encounter_id",
-    "visit_id", "hadm_id", "admission_id", "stay_id", "dialogue_id", "conversation_id", "document_id", "doc_id", "doc",
-    "note_id", "article_id", "pmid", "pubmed_id", "pubid", "key"))
+    "patient_id", "pat_id", "pid", "patient_no", "patient_number", "mrn", "subject_id", "participant_id", "person_id",
+    "pat_nr", "patient", "subject", "person", "fallnummer", "fall_nr", "case_id", "case_no", "case_number",
+    "encounter_id", "encounter", "visit_id", "hadm_id", "admission_id", "stay_id", "study_id", "accession_number",
+    "dialogue_id", "dialog_id", "conversation_id", "conv_id", "thread_id", "document_id", "doc_id", "doc", "note_id",
+    "article_id", "pmid", "pubmed_id", "pubid", "key"))
 SYSTEM = Field(name="system", names=("system_prompt", "system_message"), is_needed=False)
 
 
@@ -76,6 +82,8 @@ def text_of(column: str, value: Any) -> str:
 def structure(value: Any) -> Any:
     """The list or object that a cell holds as JSON or as Python prints it; any other value as it is."""
     text = value.strip() if isinstance(value, str) else ""
+    if "array([" in text:
+        text = ARRAY.sub("[", ARRAY_END.sub("]", text))             # as numpy prints a list
     if text[:1] + text[-1:] not in ("[]", "{}"):
         return value
     for read in (json.loads, ast.literal_eval):

@@ -8,7 +8,7 @@ from typing import Any
 from corpus.config import DataConfig
 from corpus.layouts import labelled
 from corpus.layouts.codes import without_lists
-from corpus.layouts.columns import LEFT_OUT, column_named
+from corpus.layouts.columns import LEFT_OUT, case_id, column_named
 from corpus.layouts.example import Example
 from corpus.layouts.layout import RowError
 from corpus.layouts.recognise import Reading, recognise
@@ -18,6 +18,7 @@ from models.errors import UserError
 from tasks.classify import Labels
 
 SHOWN_REASONS, SHOWN_LABELS = 3, 10
+ID_FIELDS = ("group_id", "doc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def load(sources: Iterable[str], config: DataConfig | None = None, like: Loaded 
     hand is mapped where those columns are. Raises UserError as read_tables and recognise do, or if no row is usable.
     """
     config = config or DataConfig()
-    tables = [table for source in sources for table in read_tables(source, config)]
+    tables = [table for source in sources for table in read_tables(source, config, like is not None)]
     tables, notes = without_lists(tables)
     notes += [line for table in tables for line in table.notes]
     unusable = [row for table in tables for row in table.unusable]
@@ -70,7 +71,7 @@ def load(sources: Iterable[str], config: DataConfig | None = None, like: Loaded 
         notes += said
         if isinstance(survey, labelled.Survey) and labels:
             notes += _unknown(survey.labels, labels, reading.table.file)
-            survey = replace(survey, labels=labels)
+            survey = replace(survey, labels=labels if like else replace(labels, separators=survey.labels.separators))
         found, left_out = _examples(reading, survey)
         examples += found
         unusable += left_out
@@ -78,6 +79,8 @@ def load(sources: Iterable[str], config: DataConfig | None = None, like: Loaded 
                                      unread=reading.unread(), rows=len(found)))
     if not examples:
         raise UserError(_none_usable(unusable))
+    if like is None:
+        notes += _without_ids(examples)
     return Loaded(examples=tuple(examples), unusable=tuple(_in_order(unusable)), notes=tuple(notes),
                   recognised=tuple(recognised), labels=labels)
 
@@ -113,6 +116,7 @@ def _labels(surveys: Sequence[labelled.Survey], like: Loaded | None) -> Labels |
 def _examples(reading: Reading, survey: Any) -> tuple[list[Example], list[Unusable]]:
     table = reading.table
     examples, unusable = [], []
+    id_column = _id_column(reading)
     for record in table.records:
         file = record.file or table.file
         try:
@@ -120,8 +124,25 @@ def _examples(reading: Reading, survey: Any) -> tuple[list[Example], list[Unusab
         except RowError as error:
             unusable.append(Unusable(file=file, line=record.line, reason=str(error)))
         else:
+            made["group"] = case_id(id_column, made.get("group", ""))
             examples.append(Example(file=file, line=record.line, split=record.split or table.split, **made))
     return examples, unusable
+
+
+def _id_column(reading: Reading) -> str:
+    """The column that tells one case from another, "" if there is none."""
+    return next((reading.columns[name] for name in ID_FIELDS if name in reading.columns), "")
+
+
+def _without_ids(examples: Sequence[Example]) -> list[str]:
+    """A note of the files of which no row has an id."""
+    named = {example.file for example in examples if example.group}
+    files = list(dict.fromkeys(Path(e.file).name for e in examples if e.file not in named))
+    if not files:
+        return []
+    more = f" and {len(files) - SHOWN_LABELS} more" if len(files) > SHOWN_LABELS else ""
+    return [f"No column tells patients or documents apart in {', '.join(files[:SHOWN_LABELS])}{more}: each row is its "
+            "own case (a column can be named by hand: group_id=COLUMN)."]
 
 
 def _in_order(rows: Sequence[Unusable]) -> list[Unusable]:

@@ -19,13 +19,27 @@ CONTEXT = Field(name="context", names=("contexts", "passage", "abstract", "backg
                 is_text=False)
 
 
+PRINTED = re.compile(r"""\s*(\{\s*['"]\w+['"]\s*:|(\[|\w+:\s*)?array\(\[)""")
+
+
 def _names(names: Sequence[str], own: str) -> tuple[str, ...]:
     return tuple(name for name in names if name != own)
 
 
 def _from_instruction(row: Row, _: Any) -> dict[str, Any]:
     user = f"{row['instruction']}\n\n{row['input']}" if row["input"] else row["instruction"]
-    return {"messages": turn(user, row["output"], row["system"]), "input": row["input"], "group": row["group_id"]}
+    *system, asked, answered = turn(user, row["output"], row["system"])
+    messages = (*system, *_history(row["history"]), asked, answered)
+    return {"messages": messages, "input": row["input"], "group": row["group_id"], "is_instruction": not row["input"]}
+
+
+def _history(given: Any) -> list[dict[str, str]]:
+    """The turns before the last question: pairs of a question and its answer."""
+    pairs = structure(given) or []
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise RowError("history is not a list of pairs of a question and its answer")
+    return [message for asked, answered in pairs
+            for message in turn(text_of("history", asked), text_of("history", answered))]
 
 
 def _from_prompt(row: Row, _: Any) -> dict[str, Any]:
@@ -64,11 +78,14 @@ def _are_decisions(rows: Sequence[Row], file: str) -> tuple[bool, tuple[str, ...
     answers = {_decision(row["answer"]) for row in rows}
     if len(answers) < 2 or not answers.issubset(answer.DECISIONS):
         return False, ()
-    return True, (f"Every answer of {Path(file).name} is yes, no or maybe; they are learned as decisions.",)
+    return True, (f"Every answer of {Path(file).name} is yes, no or maybe (or true, false); they are learned as "
+                  "decisions.",)
 
 
 def _decision(text: str) -> str:
-    return text.casefold().strip(" .")
+    """A decision as it is learned; tables write yes and no as True and False, too."""
+    plain = text.casefold().strip(" .")
+    return {"true": "yes", "false": "no"}.get(plain, plain)
 
 
 def context_text(value: Any, titles: Any = ()) -> str:
@@ -76,6 +93,10 @@ def context_text(value: Any, titles: Any = ()) -> str:
     parts = structure(value)
     if isinstance(parts, dict):                     # as the hub's PubMedQA has it
         parts, titles = parts.get("contexts", parts), parts.get("labels", ())
+    is_cut = isinstance(parts, list) and any(part is ... for part in parts)        # numpy prints "..." of a long list
+    if is_cut or (isinstance(parts, str) and PRINTED.match(parts)):
+        raise RowError("context is a list or an object as a program printed it, which can not be read; write it as "
+                       "JSON")
     if not isinstance(parts, list):
         return text_of("context", parts)
     texts = [text_of("context", part) for part in parts]
@@ -89,7 +110,7 @@ def context_text(value: Any, titles: Any = ()) -> str:
 def _from_medquad(row: Row, _: Any) -> dict[str, Any]:
     """Document numbers are those of one source: the same number of another source is another document."""
     return {"messages": turn(answer.question(row["question"]), row["answer"]),
-            "group": "/".join(filter(None, (row["source"], row["doc"])))}
+            "group": "/".join(filter(None, (row["source"], row["doc"]))) if row["doc"] else ""}
 
 
 FACTS = {"reason": "", "symptom": "Symptoms", "tests": "Tests and procedures", "medications": "Common medications"}
@@ -122,6 +143,7 @@ def _letters(run: str) -> str:
 INSTRUCTION = Layout(name="instruction/input/output", target="output", build=_from_instruction, fields=(
     Field(name="instruction", names=("instructions",)),
     Field(name="input", names=("context", "question", "query", "user_input"), is_needed=False),
+    Field(name="history", is_needed=False, is_text=False),
     Field(name="output", names=_names(ANSWERS, "output"), weak=WEAK_ANSWERS), SYSTEM, GROUP_ID))
 PROMPT = Layout(name="prompt/completion", target="completion", build=_from_prompt, fields=(
     Field(name="prompt", names=_names(QUESTIONS, "prompt"), weak=WEAK_QUESTIONS, is_text=False),

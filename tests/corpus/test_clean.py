@@ -1,9 +1,13 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
-from corpus.clean import Cleaned, clean
+from corpus.clean import Cleaned, clean, tidy
 from corpus.config import DataConfig
 from corpus.findings import Finding
 from corpus.layouts import Example, load
+from corpus.table import Unusable
 from models.errors import UserError
 from tests.corpus.rows import row, words
 
@@ -12,8 +16,15 @@ FINE = row(99, "Why does it hurt?")
 
 
 def cleaned(*rows: Example, **values: object) -> Cleaned:
-    """With one row more that every step keeps."""
-    return clean([*rows, FINE], DataConfig(**values))
+    """Tidied and cleaned, with one row more that every step keeps."""
+    return both([*rows, FINE], **values)
+
+
+def both(rows: Sequence[Example], **values: object) -> Cleaned:
+    tidied = tidy(rows)
+    result = clean(tidied.kept, DataConfig(**values))
+    out = tuple(Unusable(file=e.file, line=e.line, reason=reason) for e, reason in tidied.dropped)
+    return replace(result, left_out=(*out, *result.left_out), steps=(tidied.finding, *result.steps))
 
 
 def found(result: Cleaned, step: str) -> Finding:
@@ -50,6 +61,17 @@ def test_a_row_of_control_characters_only_is_left_out():
     ("N/A", "its answer 'N/A' only holds a place"), ("[see above]", "its answer '[see above]' only holds a place"),
     ("As an AI language model, I can not diagnose.", "its answer refuses"),
     ("I'm sorry, but I cannot assist with that.", "its answer refuses"),
+    ("I'm sorry, I can't help Mr. Smith with that.", "its answer refuses"),
+    ("Unfortunately, I cannot provide medical advice. Please see a doctor.", "its answer refuses"),
+    ("I'm unable to answer that question.", "its answer refuses"),
+    ("As an AI, I am not able to provide a diagnosis; please consult a physician.", "its answer refuses"),
+    ("I cannot provide a diagnosis without an examination, but what you describe is typical of migraine: rest, fluids.",
+     None),
+    ("I can't help but notice that your blood pressure is high; please take the tablets daily.", None),
+    ("Unfortunately, I can't answer with certainty, but a blood test for ferritin will show it.", None),
+    ("I'm unable to answer your second question, but metformin may be taken with food.", None),
+    ("I cannot give you antibiotics for a virus. Rest.", None), ("See a doctor about it.", None),
+    ("I can't provide a diagnosis. Take ibuprofen with food.", None),
     ("I'm sorry to hear that. Rest, and see a doctor.", None), ("Not available in tablets, only as a syrup.", None),
 ])
 def test_answers_that_say_nothing_are_left_out(answer: str, reason: str | None):
@@ -130,7 +152,7 @@ def test_nothing_left_says_which_step_took_what_and_what_to_set():
 
 
 def test_real_notes_keep_their_short_sections(shared_data):
-    result = clean(load([str(shared_data / "mts-dialog" / "train.csv")]).examples, DataConfig())
+    result = both(load([str(shared_data / "mts-dialog" / "train.csv")]).examples)
     assert {step.step: step.count for step in result.steps[1:]} == {
         "boilerplate": 0, "length": 17, "exact duplicates": 1, "near duplicates": 0, "conflicts": 2}
     assert found(result, "whitespace").count > 1000             # two spaces after a full stop

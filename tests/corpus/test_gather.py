@@ -50,8 +50,8 @@ def test_one_file_becomes_three_parts_and_every_row_is_accounted_for(tmp_path: P
         (104, "answer is empty")}
     assert rows_of(gathered.training, gathered.validation, gathered.test, gathered.left_out) == Counter(
         {(file, line): 1 for line in range(2, 105)})
-    assert list(steps(gathered)) == ["reading", "whitespace", "boilerplate", "length", "exact duplicates",
-                                     "near duplicates", "conflicts", "identifiers", "split", "leak guard"]
+    assert list(steps(gathered)) == ["reading", "whitespace", "identifiers", "boilerplate", "length",
+                                     "exact duplicates", "near duplicates", "conflicts", "split", "leak guard"]
     assert steps(gathered)["reading"] == 1 and "103 rows" not in notes[0]
     assert gathered.recognised[0].file == file and list(gathered.fingerprints) == [file]
     json.dumps([dataclasses.asdict(found) for found in gathered.findings])
@@ -199,3 +199,26 @@ def test_files_that_are_read_alike_are_told_once(tmp_path: Path):
     _, notes = taken(data=(str(tmp_path / "set"), other))
     assert notes[0] == "part0.csv: question/answer (question = question, answer = answer) (and 3 more read alike)"
     assert notes[1].startswith("b.csv: prompt/completion")
+
+
+def test_rows_of_another_part_are_not_called_unusable(tmp_path: Path):
+    table(tmp_path / "set" / "train.csv", *some(10, 3))
+    table(tmp_path / "set" / "validation.csv", *some(20, 4))
+    _, notes = taken(data=(table(tmp_path / "a.csv", *some(0, 9)),), eval=(str(tmp_path / "set"),))
+    assert "13 rows read; 0 can not be used; 3 more are of another part of their files, and not asked for." in notes
+
+
+def test_a_long_scan_is_announced(tmp_path: Path):
+    long = [(f"Question {words(k, 12)}?", "word " * 60_000 + str(k)) for k in range(30)]
+    _, notes = taken(data=(table(tmp_path / "a.csv", *long, *some(0, 9)),))
+    assert "Searching 39 rows for identifiers of persons: about 6 seconds." in notes
+
+
+@pytest.mark.parametrize("columns, words_of_it", [
+    (("answer=Befund", "Answer=Beurteilung"), "has Answer twice, as 'Befund' and as 'Beurteilung'; give one of them."),
+    (("question=Frage", "answer=Frage"), "has the column 'Frage' twice, as question and as answer; give one of them."),
+])
+def test_contradictory_columns_by_hand(columns: tuple[str, ...], words_of_it: str):
+    with pytest.raises(UserError, match=words_of_it):
+        DataConfig(columns=columns)
+    DataConfig(columns=("group_id=-", "context=-", "answer=Befund"))

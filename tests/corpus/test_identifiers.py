@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from corpus.config import DataConfig
-from corpus.identifiers import KEPT, MASKED, mask_example, mask_rows, scan, write_audit
+from corpus.identifiers import KEPT, MASKED, mask_example, mask_reasons, mask_rows, scan, write_audit
 from corpus.layouts import Example
+from corpus.table import Unusable
 from models.errors import UserError
 from tasks.phi import KINDS
 from tests.corpus.rows import row
@@ -57,6 +58,55 @@ def test_a_label_is_masked_as_in_its_answer():
     given = row(1, "Which one is it?", "B. Seen by Dr. Okafor", label="B")
     assert mask_example(given, KINDS).label == "B"
     assert mask_example(row(1, "Who?", "Dr. Okafor", label="Dr. Okafor"), KINDS).label == "Dr. [NAME]"
+
+
+@pytest.mark.parametrize("asked, answer, masked", [
+    ("My name is Oluwaseun Adeyemi. I saw Dr. Zywicki.", "Adeyemi reports pain. Plan by ZYWICKI, for Oluwaseun.",
+     "[NAME] reports pain. Plan by [NAME], for [NAME]."),
+    ("Your record number is MRN 48213977, yes?", "File 48213977 was read.", "File [RECORD NUMBER] was read."),
+    ("I live at 12 Bremerton Street, mail jo@x.org.", "Lives at 12 bremerton street (JO@X.ORG).",
+     "Lives at [PLACE] ([E-MAIL])."),
+    ("Hello Mr. White, what is it?", "The white count is 12, Zywickian signs absent.",
+     "The white count is 12, Zywickian signs absent."),
+    ("Seen by Dr. Mark Zywicki in 1951?", "Zywickian signs; mark the site; 1951 mg.",
+     "Zywickian signs; mark the site; 1951 mg."),
+])
+def test_what_one_message_says_is_masked_in_the_whole_row(asked: str, answer: str, masked: str):
+    assert mask_example(row(1, asked, answer), KINDS).messages[1]["content"] == masked
+    back = mask_example(row(1, answer, asked), KINDS)
+    assert back.messages[0]["content"] == masked
+
+
+def test_the_id_of_a_patient_is_a_digest_and_is_looked_for():
+    given = row(1, "What does Jane have?", "File 48213977 says gout.", group="Jane Doe MRN48213977")
+    kept = mask_example(given, KINDS)
+    assert [m["content"] for m in kept.messages] == ["What does [NAME] have?", "File [RECORD NUMBER] says gout."]
+    assert kept.group.startswith("case ") and len(kept.group) == 17
+    other = row(2, "Why does it itch?", group=given.group)
+    assert [one.group for one in scan([other], DataConfig(drop=("fax",))).kept] == [kept.group]
+    assert mask_rows([other], DataConfig(mask=("fax",)))[0].group == kept.group
+    assert scan([other], DataConfig()).kept == (other,) and not mask_example(row(1, "Why?"), KINDS).group
+
+
+def test_rows_are_counted_and_not_lines():
+    given = [row(1, f"Call 555-123-45{k:02d}, is it?", "Skin may be dry.") for k in range(20)]
+    assert scan(given, DataConfig()).findings[0].count == 20
+
+
+def test_what_a_finding_shows_is_masked_around_other_hits_too():
+    given = row(1, "Dear Dr. Zywicki, " + "so " * 9 + "call 555-123-4567 please, Zywicki.", "Rest.")
+    shown = json.dumps(scan([given], DataConfig(mask=("all",))).findings[0].rows)
+    assert "ywicki" not in shown and "4567" not in shown and "[TELEPHONE] please, [NAME]." in shown
+    some = scan([given], DataConfig(mask=("name",))).findings[0].rows
+    assert "ywicki" not in json.dumps(some) and some[1]["text"] == "555-123-4567"
+
+
+def test_reasons_of_reading_quote_no_values():
+    given = [Unusable(file="a", line=1, reason="a message has the role 'John Smith, MRN 48213977', not one of user"),
+             Unusable(file="a", line=2, reason="it must hold a user's message and end with the assistant's answer")]
+    assert [one.reason for one in mask_reasons(given, DataConfig(mask=("all",)))] == [
+        "a message has the role [...], not one of user", given[1].reason]
+    assert mask_reasons(given, DataConfig()) == tuple(given)
 
 
 def test_rows_of_a_kind_are_dropped_with_the_reason():

@@ -1,3 +1,6 @@
+import difflib
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -6,6 +9,7 @@ from corpus.config import DataConfig
 from corpus.layouts import load
 from corpus.leak import guard
 from corpus.same import Cases, traits
+from corpus.split import draw
 from tests.corpus.rows import row, with_word, words
 
 LONG = words(1, 60)
@@ -62,6 +66,30 @@ def test_the_plainest_and_most_similar_row_is_the_one_shown():
 def test_a_long_instruction_before_every_question_is_no_leak():
     asked = [row(k, f"{words(0, 150)} {words(k, 8)}") for k in range(1, 60)]
     assert not guard(asked[:40], {"b.csv": asked[40:]}, CONFIG).left_out
+
+
+def one_word_changed(count: int, place: int | None) -> list[str]:
+    """Copies of one text, each with another word, at one place or at another in each."""
+    rng = random.Random(0)
+    return [with_word(LONG, rng.randrange(60) if place is None else place, f"changed{k}") for k in range(count)]
+
+
+def is_near_copy(a: str, b: str) -> bool:
+    """By another judge than the code's: four fifths of all words stand in the same order in both."""
+    return difflib.SequenceMatcher(None, a.split(), b.split(), autojunk=False).ratio() > 0.8
+
+
+@pytest.mark.parametrize("place", [None, 30])
+@pytest.mark.parametrize("copies", [9, 14, 60])
+def test_many_copies_of_one_text_are_not_taken_for_the_wording_of_the_task(copies: int, place: int | None):
+    asked = [*one_word_changed(copies + 1, place), *(words(seed, 60) for seed in range(100, 185))]
+    rows = [row(line, text, words(200 + line, 30)) for line, text in enumerate(asked)]
+    guarded = guard(rows[1:], {"b.csv": rows[:1]}, CONFIG)
+    assert [e.line for e in guarded.kept] == [e.line for e in rows[1:] if not is_near_copy(asked[e.line], asked[0])]
+    if copies < 60:
+        parts = draw(rows, CONFIG, 0.15, 0.15)
+        holding = [sum(is_near_copy(asked[e.line], asked[0]) for e in part) for part in parts]
+        assert sorted(holding) == [0, 0, copies + 1]
 
 
 @given(training=st.lists(st.integers(0, 30), max_size=20), held=st.lists(st.integers(0, 30), max_size=20))

@@ -126,3 +126,16 @@ def test_the_real_data_is_read_without_a_hint(shared_data: Path, name: str):
     if name == "aci-bench":
         assert splits == {"train.csv": "train", "valid.csv": "validation"}
     assert [table.has_header for table in tables] == [name != "mcq" or k < 2 for k in range(len(tables))]
+
+
+def test_a_split_asked_of_one_file_is_that_of_its_rows(tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_text("question,answer,split\nq1,a,train\nq2,a,val\n", encoding="utf-8")
+    [table] = read_tables(str(path), DataConfig(dataset_split="validation"))
+    assert [(record.fields["question"], record.split) for record in table.records] == [("q2", "")]
+    with pytest.raises(UserError, match=r"a\.csv has no split 'test'; its rows are of train, validation"):
+        read_tables(str(path), DataConfig(dataset_split="test"))
+    path.write_text("question,answer\nq1,a\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"has no split 'train'; its rows are of none \(no column named split\)"):
+        read_tables(str(path), DataConfig(dataset_split="train"))
+    assert len(read_tables(str(path), DataConfig(dataset_split="train"), is_lenient=True)[0].records) == 1

@@ -2,6 +2,7 @@ import pytest
 
 from corpus.layouts import Example
 from corpus.same import Cases, cases, input_key, traits
+from tasks import answer
 from tasks.summarise import request
 from tests.corpus.rows import row, with_word, words
 
@@ -40,8 +41,40 @@ def test_what_makes_one_case(other: Example, kind: str | None):
     assert kinds(other, known) == ([kind] if kind else [])
 
 
-def test_a_decision_says_nothing_of_the_case():
-    assert not kinds(*(row(k, words(k, 25), answer=OTHER, label="yes") for k in (4, 5)))
+def test_a_decision_says_nothing_of_the_case_and_its_reason_does():
+    assert not kinds(*(row(k, words(k, 25), answer=labels, label=labels) for k in (4, 5)
+                       for labels in [" | ".join(OTHER.split()[:40])]))
+    assert kinds(row(4, words(4, 25), answer=f"Yes. {OTHER}", label="yes"),
+                 row(5, words(5, 25), answer=OTHER)) == ["answer"]
+
+
+def choice(line: int, stem: str, right: str, others: str = "cd") -> Example:
+    options = {"A": right, "B": words(line, 2), "C": others}
+    return row(line, answer.choice_question(stem, options), answer.chosen("A", right), input=stem, label="A")
+
+
+def test_a_choice_is_its_question_with_its_options():
+    stem = "Which of the following statements is true?"
+    assert not kinds(choice(1, stem, "Gout is painful"), choice(2, stem, "Insulin lowers glucose"))
+    assert kinds(choice(1, stem, "Gout is painful"), choice(1, stem.upper(), "gout is painful")) == ["input"]
+
+
+@pytest.mark.parametrize("known, prompt, said, is_found", [
+    (choice(1, "Drug of choice in acute gouty arthritis of the knee is", "Colchicine"), "Tell me. {}?", "It is.", True),
+    (choice(1, "Drug of choice in gout is", "Colchicine"), "Tell me, doctor. {}?", "Colchicine, as a rule.", True),
+    (choice(1, "Drug of choice in gout is", "Colchicine"), "Tell me, doctor. {}?", "Ask the pharmacist.", False),
+    (choice(1, "Which of the following is true?", "Colchicine"), "Exam: {}", "Colchicine is old.", False),
+    (row(1, answer.decision_question("Is transgastric splenectomy possible in pigs?", words(1, 60)), "Yes.",
+         input=words(1, 60), label="yes"), "I read this: {} Thanks.", "It is.", True),
+    (row(1, "What is the best treatment of acute gout in old age?"), "Hi doctor, quick question: {}", "Rest.", True),
+    (row(1, "What is the best treatment of acute gout in old age?"), "{} With insulin?", "Rest.", False),
+    (row(1, "What is acute gout?"), "Hi doctor, quick question: {}", "Rest.", False),
+])
+def test_a_question_is_found_in_another_prompt(known: Example, prompt: str, said: str, is_found: bool):
+    stem = known.input or known.messages[0]["content"]
+    if known.label == "yes":
+        stem = "Is transgastric splenectomy possible in pigs?"
+    assert kinds(known, row(2, prompt.format(stem), said)) == (["question"] if is_found else [])
 
 
 def test_a_row_joins_two_cases_that_were_apart():
@@ -55,3 +88,9 @@ def test_cases_are_chained():
             row(4, words(3, 40), group="b"), row(5, words(4, 40))]
     assert cases(rows, 0.85) == [[0, 2, 3], [1], [4]]
     assert cases(rows, 0.99) == [[0], [1], [2, 3], [4]]
+
+
+def test_a_question_joins_its_case_whichever_stands_first():
+    short = row(1, "What is the best treatment of acute gout in old age?")
+    long = row(2, "Hi doctor, quick question: what is the best treatment of acute gout in old age?")
+    assert cases([short, long], 0.85) == cases([long, short], 0.85) == [[0, 1]]

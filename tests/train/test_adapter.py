@@ -278,7 +278,7 @@ class FullDisk:
     OSError(errno.ENOSPC, "No space left on device"),
     SafetensorError('Error while serializing: I/O error: No space left on device (os error 28)')])
 def test_a_full_disk_is_said_and_leaves_nothing(tiny_base: Path, tmp_path: Path, error: Exception):
-    with pytest.raises(UserError, match="The disk is full: the adapter could not be written to"):
+    with pytest.raises(UserError, match="The disk is full: the adapter .* then go on with train --resume"):
         adapter.save(FullDisk(error), tmp_path / "adapter", tiny_base)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="odd"):
@@ -314,6 +314,21 @@ def test_a_config_that_makes_no_sense_is_said(tiny_base: Path, tmp_path: Path, c
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["no_such_model", "vit"])
+def test_an_architecture_that_is_not_known_is_said(tiny_base: Path, tmp_path: Path, kind: str):
+    shutil.copytree(tiny_base, tmp_path / "odd")
+    config = runs.read_json(tiny_base / "config.json")
+    runs.write_json(tmp_path / "odd" / "config.json", {**config, "model_type": kind})
+    with pytest.raises(UserError, match=f"is of the architecture {kind}, which the transformers .* take a base of"):
+        adapter.load_base(tmp_path / "odd", CPU, TrainConfig())
+
+
+def test_too_little_memory_is_not_taken_for_a_damaged_base(tiny_base: Path):
+    error = RuntimeError("unable to mmap 553726144 bytes from file <model.safetensors>: Cannot allocate memory (12)")
+    told = adapter._not_loaded(tiny_base, CPU, TrainConfig(), error)
+    assert str(told).startswith("Out of memory before the training began: ")
+
+
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
 @pytest.mark.parametrize("text", ["[]", "null", "3", "[" * 100_000, "{"], ids=lambda text: text[:4])
 def test_a_damaged_tokenizer_is_said(tiny_base: Path, tmp_path: Path, name: str, text: str):
@@ -327,6 +342,11 @@ def test_a_model_without_the_projections_and_a_broken_tokenizer_are_refused(tiny
     other = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2, n_positions=8))
     with pytest.raises(UserError, match="none of the projections q_proj, k_proj"):
         adapter.add_lora(other, TrainConfig())
+    one = with_lora(tiny_base)
+    assert adapter.missing(one, TrainConfig()) == []
+    assert adapter.missing(one, TrainConfig(targets=("q_proj", "v_proj"))) == []
+    assert adapter.missing(with_lora(tiny_base, targets=("q_proj",)), TrainConfig(targets=("q_proj", "o_proj"))) == [
+        "o_proj"]
     runs.write_json(tmp_path / "tokenizer.json", {})
     runs.write_json(tmp_path / "config.json", {"model_type": "gemma3_text"})
     with pytest.raises(UserError, match="The tokenizer in .* can not be read"):

@@ -68,6 +68,12 @@ def test_a_recipe_for_gemma_has_the_references_figures_and_one_for_the_embedded_
     assert [one.name for one in embedded.stage_configs()] == [one.name for one in config.stage_configs()]
 
 
+def test_the_recipe_after_the_reference_evaluates_about_every_200_steps():
+    one, _ = knobs.from_json(TrainConfig, load_recipe("answer-then-chat-gemma-2-2b")).stage_configs()
+    learned = round(one.limit_rows * (1 - one.eval_share - one.test_share))
+    assert one.steps(learned) == 1050 and sorted(one.eval_steps(learned)) == [210, 420, 630, 840, 1050]
+
+
 def test_the_stages_of_the_two_stage_recipe():
     for name in ("answer-then-chat", "answer-then-chat-gemma-2-2b"):
         one, two = knobs.from_json(TrainConfig, load_recipe(name)).stage_configs()

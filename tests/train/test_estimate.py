@@ -8,7 +8,7 @@ from models import runs
 from models.errors import UserError
 from models.job import Job
 from tests.train.conftest import events
-from train import estimate
+from train import adapter, estimate
 from train.config import TrainConfig
 from train.samples import IGNORED, Sample
 from train.steps import Plan
@@ -48,6 +48,32 @@ def test_the_promise_of_stages_counts_each_and_their_scores(tmp_path: Path, tiny
     promise = runs.read_json(folder / runs.ESTIMATE)
     assert promise["steps"] == 3 + 6 and promise["parts"]["scores of all stages"] > 0
     assert promise["seconds"] == pytest.approx(sum(promise["parts"].values()), abs=0.1)
+
+
+def test_an_estimate_that_is_stopped_leaves_nothing_and_is_no_error(tmp_path: Path, tiny_base: Path, rows: Path):
+    class Stopping(Job):
+        """Somebody asks to stop while the rows are read."""
+
+        def event(self, kind: str, **values: object) -> None:
+            super().event(kind, **values)
+            (self.folder / runs.STOP).touch()
+
+    runs.write_json(tmp_path / runs.CONFIG, {"base": str(tiny_base), "data": [str(rows)], **SHORT})
+    estimate.work(Stopping(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([runs.CONFIG, runs.EVENTS, runs.STOP])
+
+
+def test_a_stage_on_a_merged_base_is_tried_as_such(tmp_path: Path, tiny_base: Path, rows: Path, monkeypatch):
+    """Its weights are in float32 for the merge, whatever the arithmetic: the memory of that is promised."""
+    tried = []
+    continue_from = adapter.continue_from
+    monkeypatch.setattr(adapter, "continue_from", lambda model, before, config: tried.append(
+        [path.parent.name for path in before]) or continue_from(model, before, config))
+    stages = [{"name": name, "epochs": 1.0} for name in ("one", "two", "three")]
+    runs.write_json(tmp_path / runs.CONFIG, {"base": str(tiny_base), "data": [str(rows)], **SHORT, "stages": stages,
+                                             "start": "merged"})
+    estimate.work(Job(tmp_path))
+    assert tried == [["0"], ["0", "1"]] and (tmp_path / runs.ESTIMATE).is_file()
 
 
 def plan_of(lengths: list[int], config: TrainConfig) -> Plan:

@@ -5,6 +5,7 @@ import pytest
 import torch
 import transformers
 
+from models.errors import UserError
 from train import adapter
 from train.adapter import Machine
 from train.attention import SEGMENTS, choose_attention, is_packed
@@ -30,6 +31,12 @@ FAMILIES = {
     "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**SMALL)),
     "qwen3": lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**SMALL)),
 }
+REFUSED = {
+    "granite": lambda: transformers.GraniteForCausalLM(transformers.GraniteConfig(
+        **{name: value for name, value in SMALL.items() if name != "head_dim"}, logits_scaling=8.0)),
+    "cohere": lambda: transformers.CohereForCausalLM(transformers.CohereConfig(
+        **{name: value for name, value in SMALL.items() if name != "head_dim"}, logit_scale=0.0625)),
+}
 
 
 def samples() -> list[Sample]:
@@ -49,10 +56,10 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         path = tmp_path_factory.getbasetemp() / "bases" / family
         if not path.exists():
             torch.manual_seed(1)
-            model = FAMILIES[family]()
+            model = {**FAMILIES, **REFUSED}[family]()
             for parameter in model.parameters():
                 if parameter.dim() > 1:                  # or attention is about even, and its mask hardly matters
-                    parameter.data.mul_(6)
+                    parameter.data.mul_(6 if family in FAMILIES else 60)     # a sure model, as real ones are
             model.save_pretrained(path)
         return path
     return folder
@@ -77,6 +84,20 @@ def one_by_one(model: Learner) -> list[torch.Tensor]:
             logits = whole(input_ids=ids, use_cache=False).logits[0, :-1]
         found.append(torch.nn.functional.cross_entropy(logits, labels, reduction="none")[labels != IGNORED])
     return found
+
+
+@pytest.mark.parametrize("family", ["granite", "cohere"])
+@pytest.mark.parametrize("is_bfloat16", [False, True])
+def test_a_base_that_scales_its_logits_is_refused(bases, family: str, is_bfloat16: bool):
+    """It would learn from a wrong loss in silence."""
+    with pytest.raises(UserError, match=f"Models of the family {family} make their logits in a way"):
+        learner(bases(family), Machine(device="cpu", is_bfloat16=is_bfloat16))
+
+
+def test_the_comparison_with_the_models_own_loss_leaves_random_numbers_and_mode_alone(bases):
+    model = learner(bases("gemma2"), dropout=0.5).train().model
+    state = torch.get_rng_state()
+    assert Learner(model).training and model.training and torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

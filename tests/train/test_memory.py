@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from models import runs
 from train import memory
 from train.adapter import Machine
 from train.config import TrainConfig
@@ -32,6 +36,33 @@ def test_other_errors_are_not_taken_for_it():
     MemoryError(), RuntimeError("MPS backend out of memory (MPS allocated: 5 GB)"), FULL])
 def test_every_devices_words_are_known(error: BaseException):
     assert said(error).startswith("Out of memory: ")
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError("Cannot allocate memory (os error 12)"), SystemError("error return without exception set"),
+    OSError("unable to mmap 553726144 bytes from file <model.safetensors>: Cannot allocate memory (12)"),
+    ImportError("libtorch.so: failed to map segment from shared object")])
+def test_too_little_memory_to_load_needs_no_model(error: BaseException):
+    text = str(memory.advice_before(error, TrainConfig()))
+    assert text.startswith("Out of memory before the training began: ")
+    assert text.endswith("Close other programs, take a smaller base, or set load_4bit to true (a quarter of the "
+                         "memory).")
+    assert "load_4bit" not in str(memory.advice_before(error, TrainConfig(load_4bit=True)))
+    assert memory.advice_before(OSError("No such file"), TrainConfig()) is None
+
+
+LIMITED = """
+import resource, psutil
+from train import memory
+before, taken = memory._main_room(), psutil.Process().memory_info().vms
+resource.setrlimit(resource.RLIMIT_AS, (taken + 50_000_000, resource.RLIM_INFINITY))
+assert memory._main_room() < min(before, 50_000_000 + psutil.Process().memory_info().rss + 1), memory._main_room()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep no such limit")
+def test_the_limit_of_the_process_counts():
+    subprocess.run([sys.executable, "-c", LIMITED], cwd=runs.ROOT, check=True)
 
 
 @pytest.mark.parametrize(("values", "share", "sentence"), [

@@ -110,6 +110,25 @@ def test_the_page_holds_the_samples_and_runs_nothing(preview: Path):
     assert stage["rows"] + stage["validation_rows"] + stage["test_rows"] == 12
 
 
+def test_the_preview_of_stages_counts_what_the_run_would(tmp_path: Path, tiny_base: Path):
+    """Without the rows another stage is judged by, and without validation rows that can not be samples."""
+    data = tmp_path / "rows.jsonl"
+    rows = [{"question": f"What is the dose of drug number {k * 37}?", "answer": "so " * (200 * (k % 4 == 0)) + str(k)}
+            for k in range(40)]
+    data.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    runs.write_json(tmp_path / runs.CONFIG, {
+        "base": str(tiny_base), "data": [str(data)], "max_len": 100, "max_words": 0, "min_chars": 0,
+        "near_duplicates": "keep", "stages": [{"name": "one", "seed": 1}, {"name": "two", "seed": 2}]})
+    work(Job(tmp_path))
+    stages = runs.read_json(tmp_path / runs.PREVIEW_DATA)["stages"]
+    for stage, other in zip(stages, ("two", "one"), strict=True):
+        assert any(f"the validation rows of the stage {other}" in found["text"] for found in stage["findings"])
+        assert len(stage["too_long"]) == sum("its answer is" in row["reason"] for row in stage["too_long"]) > 0
+        assert stage["rows"] + stage["validation_rows"] + stage["test_rows"] + stage["left_out"] == 40
+    page = (tmp_path / runs.PREVIEW).read_text(encoding="utf-8")
+    assert "Rows that can not be written as a sample are left out, each for its reason." in page
+
+
 @pytest.mark.parametrize("is_coloured", [True, False])
 def test_the_terminal_shows_what_is_learned_whole(preview: Path, is_coloured: bool):
     record = runs.read_json(preview / runs.PREVIEW_DATA)

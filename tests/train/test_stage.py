@@ -89,9 +89,42 @@ def test_a_checkpoint_of_another_adapter_is_refused(tmp_path: Path, tiny_base: P
     config = begin(tmp_path / "run", step=2, base=str(tiny_base), data=[str(rows)])
     path = tmp_path / "run" / runs.ADAPTER / "adapter_model.safetensors"
     saved = path.read_bytes()
+    began = runs.read_json(tmp_path / "run" / runs.STARTED)
+    runs.write_json(tmp_path / "run" / runs.STARTED, {**began, "config": {**began["config"], "rank": 8}})
     with pytest.raises(UserError, match=r"belongs to another adapter than config.json describes"):
         resume(tmp_path / "run", knobs.from_json(TrainConfig, {**knobs.to_json(config), "rank": 8}))
     assert path.read_bytes() == saved
+
+
+def test_changed_settings_and_a_changed_template_are_refused(tmp_path: Path, tiny_base: Path, rows: Path):
+    base, folder = Path(shutil.copytree(tiny_base, tmp_path / "base")), tmp_path / "run"
+    config = begin(folder, base=str(base), data=[str(rows)])
+    result = (folder / runs.RESULT).read_bytes()
+    values = knobs.to_json(config)
+    with pytest.raises(UserError, match=r"The setting lr was 0\.01 when .*run began, and is 0\.02 now"):
+        resume(folder, knobs.from_json(TrainConfig, {**values, "lr": 0.02}))
+    (base / "special_tokens_map.json").write_text("{}")
+    with pytest.raises(UserError, match=r"The tokenizer's file .*special_tokens_map\.json has changed since"):
+        resume(folder, config)
+    assert (folder / runs.RESULT).read_bytes() == result
+    (base / "special_tokens_map.json").unlink()
+    done = resume(folder, knobs.from_json(TrainConfig, {**values, "notify": False, "keep_awake": False}))
+    assert done.result["is_resumed"] and done.result["steps"] == 6
+
+
+def test_a_run_with_nothing_kept_may_begin_with_other_settings(tmp_path: Path, tiny_base: Path, rows: Path):
+    config = begin(tmp_path / "run", base=str(tiny_base), data=[str(rows)])
+    shutil.rmtree(tmp_path / "run" / runs.CHECKPOINTS)
+    done = resume(tmp_path / "run", knobs.from_json(TrainConfig, {**knobs.to_json(config), "rank": 2}))
+    assert not done.result["is_resumed"]
+    assert runs.read_json(tmp_path / "run" / runs.STARTED)["config"]["rank"] == 2
+
+
+def test_a_curve_that_can_not_be_drawn_is_only_noted(tmp_path: Path):
+    job = Job(tmp_path)
+    (tmp_path / runs.EVENTS).write_text("no event\n", encoding="utf-8")
+    stage.draw(TrainConfig(), job, tmp_path)
+    assert '"text": "The curve could not be drawn (' in (tmp_path / runs.EVENTS).read_text(encoding="utf-8")
 
 
 def test_a_checkpoint_without_its_mark_or_a_whole_file_does_not_count(tmp_path: Path, tiny_base: Path, rows: Path):

@@ -2,6 +2,7 @@ import csv
 import json
 from pathlib import Path
 
+import psutil
 import pytest
 
 from convert.config import ExportConfig
@@ -11,6 +12,7 @@ from models import runs
 from models.errors import UserError
 from models.job import Job
 from tests.train.conftest import events
+from train.stages import spent_s
 from train.worker import work
 
 COMMON = {"lr": 0.02, "rank": 4, "batch": 8, "max_steps": 6, "evals": 2, "max_len": 64, "precision": "float32",
@@ -95,10 +97,41 @@ def test_the_run_is_one_that_can_be_exported(run: Path, tiny_base: Path):
 def test_figures_of_the_stages_are_added_up(run: Path):
     result, stages = runs.read_json(run / runs.RESULT), [of_stage(run, name) for name in ("1-doses", "2-colours")]
     assert result["steps"] == 12 and result["best_val_loss"] == stages[1]["best_val_loss"]
-    for name in ("samples", "validation_samples", "left_out", "seconds", "train_s"):
+    for name in ("samples", "validation_samples", "left_out", "train_s"):
         assert result[name] == pytest.approx(sum(one[name] for one in stages))
-    assert result["peak_rss_mb"] == max(one["peak_rss_mb"] for one in stages)
+    assert result["peak_rss_mb"] >= max(one["peak_rss_mb"] for one in stages)
+    assert result["tokens_per_s"] == pytest.approx(result["supervised_tokens"] / result["train_s"])
+    assert result["base_val_loss"] == result["table"][0]["scores"]["colours"]["loss"] != stages[1]["base_val_loss"]
     assert len(result["fingerprints"]) == 2 and [one["name"] for one in result["stages"]] == ["doses", "colours"]
+
+
+def test_the_time_is_that_of_the_whole_run_reading_and_scoring_included(run: Path):
+    """From the start of the process on, which here is that of all tests."""
+    result, told = runs.read_json(run / runs.RESULT), events(run)
+    scored = next(k for k in range(len(told)) if told[k]["kind"] == "stage" and told[k]["done"] == 2)
+    began = psutil.Process().create_time()
+    assert told[scored]["t"] - began - 0.01 <= result["seconds"] <= told[scored + 1]["t"] - began + 0.01
+    assert result["seconds"] > sum(one["seconds"] for one in result["stages"])
+
+
+def test_time_between_two_processes_does_not_count(tmp_path: Path):
+    """The first was killed, the second was stopped, and an estimate was made before the third."""
+    path = tmp_path / runs.EVENTS
+    assert spent_s([100.0], path) == 0.0
+    path.write_text("".join(json.dumps({"t": t, "kind": kind}) + "\n" for t, kind in (
+        (101.0, "note"), (107.5, "step"), (201.0, "step"), (204.0, "stopped"), (300.0, "phase"), (301.0, "done"),
+        (401.0, "note"))), encoding="utf-8")
+    assert spent_s([100.0, 200.0, 400.0], path) == pytest.approx(7.5 + 4.0)
+
+
+def test_the_card_tells_each_stages_own_settings_and_result(run: Path):
+    card = (run / runs.ADAPTER / runs.CARD).read_text(encoding="utf-8")
+    stages = [of_stage(run, name) for name in ("1-doses", "2-colours")]
+    assert "| setting | name | doses | colours |" in card and "| `lr` | 0.02 | 0.01 |" in card
+    for name, one in zip(("doses", "colours"), stages, strict=True):
+        assert (f"| {name} | loss, nats an answer token | {one['base_val_loss']:.4f} | {one['best_val_loss']:.4f} | "
+                f"{one['best_step']} of 6 |") in card
+    assert "| doses | ROUGE-L |" in card and "The run took 12 steps" in card and "/" + "tmp" not in card
 
 
 def test_what_is_finished_is_not_trained_again(run: Path, tiny_base: Path, rows: Path, colours: Path):

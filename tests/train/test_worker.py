@@ -13,6 +13,7 @@ from models import knobs, runs
 from models.errors import UserError
 from models.job import Job
 from tests.train.conftest import events, wait_for
+from train import worker
 from train.config import TrainConfig, load_recipe
 from train.worker import work
 
@@ -90,6 +91,27 @@ def test_a_stop_request_ends_the_process_within_one_step(start, tiny_base: Path,
     assert runs.read_json(folder / runs.RESULT)["is_stopped"]
     tensors = load_file(folder / runs.ADAPTER / "adapter_model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+
+
+def test_a_second_process_does_not_touch_a_run_that_runs(start, tiny_base: Path, rows: Path):
+    folder, process = start(base=tiny_base, data=[str(rows)], **{**SHORT, "max_steps": 100_000, "evals": 10})
+    wait_for(lambda: events(folder, "step"))
+    pid = (folder / runs.PID).read_bytes()
+    second = subprocess.run([sys.executable, "-m", "train.worker", str(folder)], cwd=runs.ROOT, capture_output=True,
+                            text=True, check=False)
+    assert second.returncode == 2 and second.stdout == ""
+    assert second.stderr == f"The run in {folder} is still running; it needs no --resume.\n"
+    assert (folder / runs.PID).read_bytes() == pid and not events(folder, "error") and process.poll() is None
+    process.kill()
+    process.wait()
+    worker.hold(folder).close()                     # death gives it back
+
+
+def test_a_device_that_is_not_there_is_said_before_the_rows_are_read(tmp_path: Path, tiny_base: Path):
+    if torch.backends.mps.is_available():
+        pytest.skip("this machine has it")
+    with pytest.raises(UserError, match="Device mps is asked for"):
+        train_here(tmp_path / "run", base=str(tiny_base), data=["nowhere.csv"], device="mps")
 
 
 def test_a_user_error_is_one_line_and_status_2(start, tmp_path: Path, rows: Path):

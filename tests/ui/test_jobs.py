@@ -7,6 +7,7 @@ import pytest
 from models import runs
 from models.errors import UserError
 from tests.ui.small_job import SmallConfig
+from train import worker
 from ui import jobs
 
 
@@ -55,6 +56,15 @@ def test_a_running_job_is_found_by_its_folder_and_stopped(tmp_path):
     jobs.stop(folder)
     assert [e["kind"] for e in jobs.follow(folder)][-1] == "stopped"
     assert process.wait(10) == 0 and not jobs.is_running(folder)
+
+
+def test_a_job_that_is_refused_before_its_first_event_keeps_its_words(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    held = worker.hold(tmp_path)
+    process = jobs.start("train.worker", tmp_path, SmallConfig())
+    with pytest.raises(UserError, match="is still running; it needs no --resume"):
+        list(jobs.follow(tmp_path, process))
+    assert held.tell() == 0 and process.returncode == 2
 
 
 def test_a_job_started_again_is_followed_beyond_its_old_end(tmp_path):

@@ -28,6 +28,7 @@ def test_promise_against_fact():
         ["memory", "promised", "5.8", "GB,", "was", "5.7", "GB", "(-1%)"],
         ["disk", "promised", "90", "MB,", "was", "90", "MB", "(+0%)"]]
     assert terminal.kept_lines(PROMISE, {"seconds": 1.0, "is_stopped": True}) == []
+    assert terminal.kept_lines(PROMISE, {"seconds": 1.0, "is_resumed": True}) == []
 
 
 def test_events_as_lines():

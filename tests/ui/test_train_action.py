@@ -91,12 +91,22 @@ def test_resume_starts_the_worker_in_the_same_folder(galen_home, files, monkeypa
     runs.write_json(folder / runs.RESULT, {"is_stopped": True})
     found, process, seen = train.resume("mine")
     process.wait(60)
-    assert found == folder and seen == 28 and not (folder / runs.STOP).exists() and not (folder / runs.RESULT).exists()
+    assert found == folder and seen == 28 and not (folder / runs.STOP).exists()
+    assert runs.read_json(folder / runs.RESULT) == {"is_stopped": True}     # until the worker has another
     assert "Beautiful" in (folder / runs.LOG).read_text()           # what `python -m this` says
 
     runs.write_json(folder / runs.RESULT, {"is_stopped": False})
+    (folder / runs.CHECKPOINTS).mkdir()
+    train.resume("mine")[1].wait(60)                                # killed before it had cleared up
+    (folder / runs.CHECKPOINTS).rmdir()
     with pytest.raises(UserError, match="is finished; its adapter is in"):
         train.resume("mine")
     runs.write_json(folder / runs.PID, {"pid": os.getpid(), "started": 1})
     with pytest.raises(UserError, match="is still running"):
         train.resume(str(folder))
+
+
+def test_a_model_is_no_run_folder(tmp_path):
+    runs.write_json(tmp_path / runs.CONFIG, {"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
+    with pytest.raises(UserError, match="is no run folder; give the one that the training named"):
+        train.resume(str(tmp_path))

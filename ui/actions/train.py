@@ -127,13 +127,15 @@ def resume(name: str) -> tuple[Path, subprocess.Popen, int]:
     if not folder.is_dir():
         raise UserError(f"There is no folder {name}; give the run folder that the training named when it began.")
     folder = folder.resolve()
+    if not any((folder / name).is_file() for name in (runs.LOG, runs.EVENTS)):
+        raise UserError(f"{folder} is no run folder; give the one that the training named when it began.")
     config = knobs.from_json(TrainConfig, runs.read_json(folder / runs.CONFIG))
     if jobs.is_running(folder):
         raise UserError(f"The run in {folder} is still running; it needs no --resume.")
     result = folder / runs.RESULT
-    if result.is_file() and not runs.read_json(result).get("is_stopped"):
+    is_cleared = not (folder / runs.CHECKPOINTS).exists()       # what a run does last
+    if is_cleared and result.is_file() and not runs.read_json(result).get("is_stopped"):
         raise UserError(f"The run in {folder} is finished; its adapter is in {folder / runs.ADAPTER}.")
-    result.unlink(missing_ok=True)
     (folder / runs.STOP).unlink(missing_ok=True)
     events = folder / runs.EVENTS
     seen = events.stat().st_size if events.is_file() else 0

@@ -117,3 +117,9 @@ def test_what_is_no_table_gets_one_clear_line(tmp_path: Path, name: str, content
     with pytest.raises(UserError) as error:
         table_of(tmp_path, content, name)
     assert words in str(error.value) and name in str(error.value)
+
+
+def test_a_comment_above_the_column_names_is_told(tmp_path: Path):
+    (tmp_path / "a.csv").write_text("# exported in May\nq,a\nx,y\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"begins with a comment \('# exported in May'\); delete the lines above"):
+        read_table(tmp_path / "a.csv")

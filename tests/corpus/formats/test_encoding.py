@@ -94,3 +94,11 @@ def test_only_the_rows_asked_for_are_read(tmp_path: Path):
     two, three = (read_table(path, DataConfig(limit_rows=limit)) for limit in (2, 3))
     assert len(two.records) == 2 and two.notes == ("Of a.csv only the first 2 rows were read.",)
     assert len(three.records) == 3 and not three.notes
+
+
+def test_code_page_850_is_not_taken_for_mac_roman(tmp_path: Path):
+    text = "question,answer\n" + "Was ist die übliche Dosis für ältere Patienten in Österreich?,Je nach Größe.\n" * 20
+    (tmp_path / "a.csv").write_bytes(text.encode("cp850"))
+    table = read_table(tmp_path / "a.csv")
+    assert table.records[0].fields["question"] == "Was ist die übliche Dosis für ältere Patienten in Österreich?"
+    assert "it was read as CP850." in table.notes[0]

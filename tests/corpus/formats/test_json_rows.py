@@ -161,3 +161,21 @@ def test_a_huge_single_line_needs_little_more_memory_than_its_rows(tmp_path: Pat
     finally:
         tracemalloc.stop()
     assert peak < 3 * path.stat().st_size       # the rows themselves: two texts and a dict each
+
+
+def test_two_fields_of_one_name_but_for_spaces_are_not_guessed(tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"question": "x", "question ": "y"}\n{"question": "z"}\n', encoding="utf-8")
+    table = read_table(path)
+    assert len(table.records) == 1 and "the same name but for spaces (question)" in table.unusable[0].reason
+
+
+@pytest.mark.parametrize("text, fields", [
+    ('{"columns": ["q", "a"], "index": [0, 1], "data": [["x", "y"], ["z", null]]}',
+     [{"q": "x", "a": "y"}, {"q": "z", "a": None}]),
+    ('[[{"role": "user", "content": "x"}], [{"role": "user", "content": "y"}]]',
+     [{"messages": [{"role": "user", "content": "x"}]}, {"messages": [{"role": "user", "content": "y"}]}]),
+])
+def test_a_split_table_and_a_list_of_conversations_are_read(text: str, fields: list, tmp_path: Path):
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    assert fields_of(read_table(tmp_path / "a.json")) == fields

@@ -1,3 +1,4 @@
+import datetime
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -111,3 +112,36 @@ def test_a_damaged_workbook_gets_one_clear_line(tmp_path: Path, damage: Callable
     damage(path)
     with pytest.raises(UserError, match=r"a\.xlsx can not be read as an Excel workbook .*or its table as CSV\.$"):
         read_table(path)
+
+
+def test_a_cell_merged_over_rows_is_that_of_each_of_them(tmp_path: Path):
+    path = as_excel(tmp_path / "a.xlsx", {"Rows": [["patient_id", "question", "answer"], ["P1", "q1", "a"],
+                                                   [None, "q2", "b"], [None, None, None], ["P2", "q3", "c"]]})
+    book = openpyxl.load_workbook(path)
+    book["Rows"].merge_cells("A2:A4")
+    book.save(path)
+    assert [(r.line, r.fields["patient_id"]) for r in read_table(path).records] == [(2, "P1"), (3, "P1"), (5, "P2")]
+
+
+@pytest.mark.parametrize("value, shape, text", [
+    (datetime.date(2024, 3, 1), "yyyy-mm-dd", "2024-03-01"), (datetime.timedelta(hours=30), "[h]:mm:ss", "30:00:00"),
+    (0.3, "0%", "30%"), (0.1234, "0.0%", "12.3%"), (0.3, "General", "0.3"), (True, "General", "True"),
+    (datetime.datetime(2024, 3, 1, 8, 30), "yyyy-mm-dd hh:mm", "2024-03-01 08:30:00")])
+def test_a_value_is_read_as_it_is_shown(value: object, shape: str, text: str, tmp_path: Path):
+    path = as_excel(tmp_path / "a.xlsx", {"Rows": [["question", "answer"], ["q", value]]})
+    book = openpyxl.load_workbook(path)
+    book["Rows"]["B2"].number_format = shape
+    book.save(path)
+    assert read_table(path).records[0].fields["answer"] == text
+
+
+def test_a_title_above_the_column_names_is_told(tmp_path: Path):
+    path = as_excel(tmp_path / "a.xlsx", {"Rows": [["Clinic 2024"], *ROWS, ["r", "b"]]})
+    with pytest.raises(UserError, match=r"a title above its column names \(row 1: 'Clinic 2024'\); delete that row"):
+        read_table(path)
+
+
+def test_a_formula_without_its_value_is_named(tmp_path: Path):
+    table = read_table(as_excel(tmp_path / "a.xlsx", {"Rows": [*ROWS, ["q", "=1+1"], ["q", "=A2"]]}))
+    assert [record.fields["answer"] for record in table.records] == ["a", "", ""]
+    assert "formula whose value was not saved, read as empty: 2, the first B3;" in table.notes[0]

@@ -60,7 +60,8 @@ def test_other_spellings_of_a_conversation(row: dict, tmp_path: Path):
     (None, "messages is empty"),
     (["hi"], "a message has the role 'hi'"),
     ([1], "messages is not a list of {role, content}"),
-    (MESSAGES[:-1], "must hold a user's message and end with the assistant's answer"),
+    (MESSAGES[:2], "must hold a user's message and end with the assistant's answer"),
+    ([MESSAGES[1], {"role": "assistant", "content": "Yes?", "weight": 0}], "an answer of it has the weight 0"),
     (MESSAGES[2:3], "must hold a user's message"),
     ([MESSAGES[1], MESSAGES[0], MESSAGES[2]], "a system message that is not the first one"),
     ([{"role": "robot", "content": "x"}], "the role 'robot', not one of system, user, assistant"),
@@ -79,3 +80,14 @@ def test_messages_that_can_not_be_learned_say_why(messages: object, reason: str,
     assert len(found.examples) == 2
     [(line, why)] = reasons(found)
     assert line == 2 and reason in why
+
+
+def test_a_last_turn_of_the_user_is_left_out_and_counted(tmp_path: Path):
+    found = loaded(tmp_path, {"messages": MESSAGES[:-1]}, GOOD)
+    assert found.examples[0].messages == tuple(MESSAGES[:3])
+    assert "rows.jsonl: conversations whose last turn is the user's: 1;" in found.notes[0]
+
+
+def test_two_turns_of_one_speaker_in_a_row_are_one(tmp_path: Path):
+    said = [*turns("Hi"), {"role": "user", "content": "There?"}, {"role": "assistant", "content": "Yes?"}]
+    assert loaded(tmp_path, {"messages": said}, GOOD).examples[0].messages == turns("Hi\n\nThere?", "Yes?")

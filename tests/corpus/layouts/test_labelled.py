@@ -16,7 +16,8 @@ from tests.corpus.layouts.tables import loaded, reasons, turns
     ("['neuro', 'cardio']", "cardio | neuro"), (3, "3"), (3.0, "3"), (0, "0"),
 ])
 def test_labels_are_split_lower_cased_and_put_in_order(cell: object, label: str, tmp_path: Path):
-    example = loaded(tmp_path, {"text": "A text.", "label": cell}, {"text": "Another.", "label": "x"}).examples[0]
+    example = loaded(tmp_path, {"text": "A text.", "label": cell}, {"text": "Another.", "label": "neuro"},
+                     {"text": "A third.", "label": "cardio"}).examples[0]
     assert example.label == label == example.messages[1]["content"]
 
 
@@ -94,3 +95,22 @@ def test_labels_of_a_datasets_folder_are_named_by_the_dataset(tmp_path: Path):
     table = pa.table({"text": ["A text.", "Another."], "label": [1, 0]})
     pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "train.parquet")
     assert [e.label for e in load([str(tmp_path / "train.parquet")]).examples] == ["pos", "neg"]
+
+
+@pytest.mark.parametrize("cells, labels", [
+    (["Pain, chronic", "Pain, acute", "Fever"], ["pain, chronic", "pain, acute", "fever"]),
+    (["Pain, chronic|Fever", "Fever", "Chronic"], ["fever | pain, chronic", "fever", "chronic"]),
+    (["a, b", "a", "b"], ["a | b", "a", "b"]),
+    (["a; b", "a", "b"], ["a | b", "a", "b"]),
+])
+def test_a_comma_divides_labels_only_where_its_parts_are_labels(cells: list, labels: list, tmp_path: Path):
+    found = loaded(tmp_path, *({"text": f"A text {k}.", "label": cell} for k, cell in enumerate(cells)))
+    assert [e.label for e in found.examples] == labels
+    assert any("is one label, as 'pain, " in note for note in found.notes) == ("pain" in "".join(labels))
+
+
+def test_the_training_rows_say_how_labels_are_divided(tmp_path: Path):
+    for name, cells in (("train.csv", ("a;b", "a", "b")), ("eval.csv", ("b;a",))):
+        (tmp_path / name).write_text("text,label\n" + "".join(f"A text.,{cell}\n" for cell in cells))
+    training = load([str(tmp_path / "train.csv")])
+    assert load([str(tmp_path / "eval.csv")], like=training).examples[0].label == "a | b"

@@ -46,3 +46,34 @@ def test_line_ends_are_those_that_a_chat_has(tmp_path: Path):
     """MTS-Dialog's training rows end their lines with CR LF; nobody types that, and it costs a token a line."""
     found = loaded(tmp_path, {"question": "a\r\nb", "answer": "c\r\nd"})
     assert found.examples[0].messages == turns("a\nb", "c\nd")
+
+
+@pytest.mark.parametrize("one, other", [
+    ({"patient_id": 1}, {"patient_id": 1.0}), ({"Patient ID": "P001"}, {"patient_id": "p001 "}),
+    ({"pmid": "17"}, {"pubid": 17})])
+def test_one_patient_is_one_however_it_is_written(one: dict, other: dict, tmp_path: Path):
+    groups = {loaded(tmp_path, {"question": "q", "answer": "a", **row}).examples[0].group for row in (one, other)}
+    assert len(groups) == 1 and "" not in groups
+
+
+def test_numbers_under_other_names_are_other_cases(tmp_path: Path):
+    rows = [{"question": "q", "answer": "a", name: 1} for name in ("doc_id", "case_id")]
+    assert [loaded(tmp_path, row).examples[0].group for row in rows] == ["docid=1", "caseid=1"]
+
+
+@pytest.mark.parametrize("name, value, is_id", [
+    ("pid", 7, True), ("patid", "A", True), ("subject", "S-7", True), ("patient", "P1", True), ("study_id", "x", True),
+    ("encounter", "E1", True), ("dialog_id", "d", True), ("conv_id", "c", True), ("person_id", 3, True),
+    ("subject", "anatomy", False), ("patient_id", "unknown", False), ("patient_id", None, False), ("ID", 3, False)])
+def test_which_columns_tell_cases_apart(name: str, value: object, is_id: bool, tmp_path: Path):
+    found = loaded(tmp_path, {"question": "q", "answer": "a", name: value})
+    assert bool(found.examples[0].group) == is_id
+    assert any("No column tells patients or documents apart in rows.jsonl" in note for note in found.notes) != is_id
+
+
+@pytest.mark.parametrize("names, has_ids", [(("0", "1", "2"), False), (("41", "7", "20"), False),
+                                            (("21645374", "16418930", "9488747"), True)])
+def test_numbers_of_rows_are_no_ids(names: tuple[str, ...], has_ids: bool, tmp_path: Path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({name: {"question": f"q{name}", "answer": "a"} for name in names}))
+    assert [bool(e.group) for e in load([str(path)]).examples] == [has_ids] * 3

@@ -11,11 +11,12 @@ from tests.corpus.layouts.tables import loaded, turns
     ({"dialogue": " Doctor: Hi. ", "section_text": "Well.", "section_header": "ROS", "ID": 3}, "ROS", ""),
     ({"dialogue": "Doctor: Hi.", "section_text": "Well."}, "", ""),
     ({"Section Text": "Well.", "Section Header": "ROS", "DIALOGUE": "Doctor: Hi."}, "ROS", ""),
-    ({"dataset": "virtassist", "encounter_id": "D2N001", "dialogue": "Doctor: Hi.", "note": "Well."}, "", "D2N001"),
+    ({"dataset": "virtassist", "encounter_id": "D2N001", "dialogue": "Doctor: Hi.", "note": "Well."}, "",
+     "encounterid=d2n001"),
     ({"dialogue": [{"speaker": "Doctor", "text": "Hi."}], "note": "Well."}, "", ""),
     ({"dialogue": "[{'role': 'Doctor', 'content': 'Hi.'}]", "note": "Well."}, "", ""),
     ({"dialogue": ["Doctor: Hi."], "note": "Well."}, "", ""),
-    ({"conversation": "Doctor: Hi.", "summary": "Well.", "encounter_id": 1, "patient_id": 17.0}, "", "17.0"),
+    ({"conversation": "Doctor: Hi.", "summary": "Well.", "encounter_id": 1, "patient_id": 17.0}, "", "patientid=17"),
 ])
 def test_a_dialogue_and_its_note(row: dict, header: str, group: str, tmp_path: Path):
     example, _ = loaded(tmp_path, row, row).examples

@@ -73,7 +73,7 @@ def test_pubmedqa_as_the_hub_has_it_and_with_a_decision_that_is_none(tmp_path: P
     found = loaded(tmp_path, row, {**row, "final_decision": "perhaps"}, {**row, "context": ["a", "b"]})
     first, second = found.examples
     assert first.messages == turns(answer.decision_question("Is it?", "Aim: a\nEnd: b"), "Yes. It seems so.")
-    assert (first.label, first.group, first.input) == ("yes", "7", "Aim: a\nEnd: b")
+    assert (first.label, first.group, first.input) == ("yes", "pmid=7", "Aim: a\nEnd: b")
     assert second.input == "a\nb"
     assert reasons(found) == [(2, "final_decision is 'perhaps', not yes, no or maybe")]
 
@@ -85,7 +85,7 @@ def test_pubmedqa(shared_data: Path):
     assert [sum(e.label == one for e in found.examples) for one in ("yes", "no", "maybe")] == [276, 169, 55]
     for example in found.examples:
         assert example.messages[-1]["content"].lower().startswith(f"{example.label}. ")      # the decision comes first
-        assert example.messages[0]["content"].endswith(example.input) and example.group.isdigit()
+        assert example.messages[0]["content"].endswith(example.input) and example.group[len("key="):].isdigit()
 
 
 def test_medquad_as_jsonl_and_as_xml(shared_data: Path):
@@ -108,3 +108,30 @@ def test_chatdoctor_and_its_table_of_diseases(shared_data: Path):
     assert not any("\\x" in text or "['" in text for text in answers)
     assert "Symptoms: Anxiety and nervousness, Depression," in answers[0]
     assert "κρυπτός" in answers[3]                  # its Greek was printed byte by byte
+
+
+@pytest.mark.parametrize("cell, context", [
+    ("{'contexts': array(['One (a).', 'Two.'], dtype=object), 'labels': array(['AIM', 'END'], dtype=object)}",
+     "Aim: One (a).\nEnd: Two."),
+    ("array(['One.',\n       'Two.'], dtype=object)", "One.\nTwo."),
+    ("{'contexts': array(['One.', ...,  'Two.'], dtype=object)}", None), ("{'contexts': <cut>}", None)])
+def test_a_context_as_numpy_prints_it_is_read_or_refused(cell: str, context: str | None, tmp_path: Path):
+    found = loaded(tmp_path, {"question": "q", "answer": "a", "context": cell},
+                   {"question": "q", "answer": "b", "context": "{brackets} of a text."})
+    assert [e.input for e in found.examples] == [*([context] if context else []), "{brackets} of a text."]
+    assert ["as a program printed it" in reason for _, reason in reasons(found)] == [True] * (context is None)
+
+
+def test_the_history_of_an_instruction_comes_first(tmp_path: Path):
+    row = {"instruction": "And now?", "input": "", "output": "Rest.", "system": "Be kind."}
+    found = loaded(tmp_path, {**row, "history": [["Hi", "Yes?"]]}, {**row, "history": []}, {**row, "history": "x"})
+    assert found.examples[0].messages == ({"role": "system", "content": "Be kind."},
+                                          *turns("Hi", "Yes?", "And now?", "Rest."))
+    assert len(found.examples[1].messages) == 3 and "history is not a list of pairs" in reasons(found)[0][1]
+
+
+def test_true_and_false_are_decisions_where_every_answer_is_one(tmp_path: Path):
+    rows = [{"question": f"Is it {k}?", "answer": value} for k, value in enumerate((True, False, "True"))]
+    assert [e.label for e in loaded(tmp_path, *rows).examples] == ["yes", "no", "yes"]
+    free = loaded(tmp_path, *rows, {"question": "Why?", "answer": "It hurts."})
+    assert free.examples[0].messages[-1]["content"] == "True" and not free.examples[0].label

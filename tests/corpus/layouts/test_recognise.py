@@ -7,7 +7,6 @@ from corpus.layouts import load
 from corpus.layouts.columns import key
 from corpus.layouts.recognise import LAYOUTS
 from models.errors import UserError
-from tasks import answer
 from tests.corpus.layouts.tables import loaded, turns
 
 QA = {"question": "q", "answer": "a"}
@@ -54,8 +53,6 @@ def test_what_can_not_be_told_is_asked(row: dict, settings: dict, message: str, 
     ({**QA, "text": "t", "label": "l"}, {"layout": "Question/Answer"}, turns("q", "a")),
     ({**QA, "text": "t", "label": "l"}, {"columns": ("answer=answer",)}, turns("q", "a")),
     ({**QA, "instruction": "i"}, {"layout": "question"}, turns("q", "a")),
-    ({"input": "q", "output": "a"}, {"columns": ("context=input", "question=input")},
-     turns(answer.question("q", "q"), "a")),
     ({"id": 1, "data": {"question": "q", "answer": "a"}}, {}, turns("q", "a")),
     ({"id": 1, "d": {"x": {"q1": "q"}, "a1": "a"}}, {"columns": ("question=d.x.q1", "answer=d.a1")}, turns("q", "a")),
 ])
@@ -84,7 +81,7 @@ def test_what_was_chosen_is_shown(tmp_path: Path):
     [shown] = found.recognised
     assert shown.columns == {"question": "Frage", "answer": "Antwort", "group_id": "patient_id"}
     assert (shown.layout, shown.unread, shown.rows) == ("question/answer", ("Nr",), 1)
-    assert found.examples[0].group == "5"
+    assert found.examples[0].group == "patientid=5"
     assert shown.describe() == ("rows.jsonl: question/answer (question = Frage, answer = Antwort, "
                                 "group_id = patient_id); not read: Nr")
 
@@ -123,3 +120,13 @@ def test_no_layout_has_two_fields_of_one_name_and_every_target_is_a_field():
         for field in layout.fields:                 # else a column with a field's own name could go to another one
             others = {key(name) for name in names if name != field.name}
             assert others.isdisjoint(map(key, field.names))
+
+
+def test_an_id_mapped_by_hand_keeps_the_name_of_its_column(tmp_path: Path):
+    found = loaded(tmp_path, {"question": "q", "answer": "a", "Kart.-Nr.": 7}, columns=("group_id=Kart.-Nr.",))
+    assert found.examples[0].group == "kartnr=7"
+
+
+def test_an_instruction_without_an_input_is_marked(tmp_path: Path):
+    found = loaded(tmp_path, *({"instruction": "i", "input": text, "output": "o"} for text in ("", "x")))
+    assert [e.is_instruction for e in found.examples] == [True, False]
