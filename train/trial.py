@@ -93,8 +93,8 @@ def promise(config: TrainConfig, gathered: Gathered, trial: Trial, before: Seque
     wall = time.time() - began
     peak_mb = result["peak_rss_mb"] * (1.0 if result["peak_vram_mb"] else HEAP_GROWTH)
     return {**result, "peak_rss_mb": peak_mb, "peak_disk_mb": _disk_mb(config, trial, tried[0], result),
-            "steps": len(tried[0].loads), "parts": _parts(config, trial, tried[0], wall, share), **_scoring(config, trial, share),
-            "measured_steps": len(trial.of("step")), "measured_s": wall}
+            "steps": len(tried[0].loads), "parts": _parts(config, trial, tried[0], wall, share),
+            **_scoring(config, trial, share), "measured_steps": len(trial.of("step")), "measured_s": wall}
 
 
 def _disk_mb(config: TrainConfig, trial: Trial, tried: Tried, result: dict[str, Any]) -> float:
