@@ -11,10 +11,13 @@ LEFT_OF_AT = re.compile(r"[\w.+'-]*[\w+-]$")
 RIGHT_OF_AT = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
 WEB = re.compile(r"(?<![\w@])(?:(?:https?|ftp|sftp)://|www\.)[^\s\"'<>()\[\]{}|\\^`;]+", re.IGNORECASE)
 DOMAIN_END = re.compile(r"\.(?:com|org|net|edu|gov|mil|info|io|app|health|care|clinic|doctor|hospital|example|invalid"
-                        r"|test|co\.uk|org\.uk|nhs\.uk|ac\.uk|com\.au|de|fr|ca|eu|ch|nl|uk)(?![\w-]|\.\w)"
+                        r"|test|(?:com|co|org|net|edu|gov|ac|nhs|sch|govt|health|school|asn|id|nic|gob|gouv"
+                        r"|police)\.[a-z]{2}|de|fr|ca|eu|ch|nl|uk"
+                        r"|ie|nz|za|au|se|dk|scot|wales|cymru|london|online|site|local|intranet)(?![\w-]|\.\w)"
                         r"(?:/[^\s\"'<>()\[\]{}|\\^`;,]*)?", re.IGNORECASE)
 DOMAIN_HEAD = re.compile(r"(?<![\w@.-])[A-Za-z0-9][A-Za-z0-9-]{1,62}(?:\.[A-Za-z0-9-]{1,63}){0,5}$")
-COUNTRY_ENDS = (".de", ".fr", ".ca", ".eu", ".ch", ".nl", ".uk", ".io", ".test", ".app", ".care")
+COUNTRY_ENDS = (".ie", ".nz", ".za", ".au", ".se", ".dk", ".online", ".site", ".local", ".london", ".scot", ".de",
+    ".fr", ".ca", ".eu", ".ch", ".nl", ".uk", ".io", ".test", ".app", ".care")
 IPV4 = re.compile(r"(?<![\w.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\w]|\.\d)")
 IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
 COLONS = re.compile(":[0-9A-Fa-f]{0,4}:")
@@ -28,20 +31,23 @@ PHONE = re.compile(
     r"|(?:1[ .-]?)?\(\d{3}\)[ .-]?\d{3}[ .-]\d{4}"
     r"|(?:1[ .-])?\d{3}[ .-]\d{3}[ .-]\d{4}"
     r"|\(?0\d{2,5}\)?[ -/]\d{3,4}[ -]?\d{3,5}"
+    r"|\(0\d\)[ -]?\d{4}[ -]?\d{4}|0\d[ -]\d{3,4}[ -]\d{4}|0\d(?:[ .]\d\d){4}|1[38]00[ -]\d{3}[ -]\d{3}"
     r"|0\d{2} \d{4} \d{4}|0\d{9,10}"
     rf"){EXTENSION}(?![\w/-]|[.,]\d)", re.IGNORECASE)
-SHORT_PHONE = re.compile(rf"(?<![\w.+/#-])(?:[2-9]\d{{2}}[ .-]\d{{4}}|[2-9]\d{{6}}|[2-9]\d{{9}}"
+SHORT_PHONE = re.compile(rf"(?<![\w.+/#-])(?:[2-9]\d{{2}}[ .-]\d{{4}}|[6-9]\d{{4}}[ -]\d{{5}}|[2-9]\d{{6}}|[2-9]\d{{9}}"
                          rf"|1[2-9]\d{{9}}){EXTENSION}"
                          r"(?![\w/-]|[.,]\d)", re.IGNORECASE)
-SHORT_SIZES = (3, 7, 10, 11)                 # how many digits in a row a short number begins with
+SHORT_SIZES = (3, 5, 7, 10, 11)                 # how many digits in a row a short number begins with
 EXTENSION_ALONE = re.compile(r"\b(?:ext\.?|extension)[ :#]{1,3}(\d{2,6})(?![\w.-])", re.IGNORECASE)
-PHONE_WORD = re.compile(r"\b(?:tele)?phon\w*|\btel\b|\bcell\w*|\bmobile|\blandline|\bpager?\b|\bpaged?\b|\bbeeper"
+PHONE_WORD = re.compile(r"\b(?:tele)?phon\w*|\btel\b|\bcell\w*|\bmob(?:ile)?|\blandline|\bpager?\b|\bpaged?\b|\bbeeper"
                         r"|\bcall\w*"
                         r"|\bdial\w*|\bring\b|\brang\b|\btext(?:s|ed|ing)?\b|\breach\w*|\bcontact\w*|\bvoice ?mail"
                         r"|\bhot ?line"
                         r"|\bwhatsapp|\bph\b|\bhome\b|\bwork\b|\bnumber\b|\bhelp ?line|(?<!\w)[tcmhpw]\b[.:]|\bdesk\b"
                         r"|\bask for\b|\bstore\b|\boffice\b|\bfront\b|\bline\b|\bsms\b|\bmsg\b", re.IGNORECASE)
 FAX_WORD = re.compile(r"\bfax\w*|\bfacsimile|\btelefax|(?<!\w)f\b[.:]", re.IGNORECASE)
+# the page before a fax
+COVER = re.compile(r"\b(?:FAX|Fax) [^\n]{0,30}\n(?:[^\n]{0,80}\n){0,2}(?:To|TO|Attn)\b[^\n]{0,60}$")
 UNIT = re.compile(r"\s?(?:m?c?g|mcg|ml|mm|iu|units?|kcal|steps|patients|people|cells?|copies|/|%|years|words)\b",
                   re.IGNORECASE)
 DIGIT_WORD = r"(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|hundred)"
@@ -141,7 +147,7 @@ def _phone_kind(text: str, start: int, end: int) -> str:
     if re.match(r"[ ]?[(\[,]? ?(?:is (?:the|my|our|a) )?fax\b(?! ?[:#.(+\d])", text[end:end + 24], re.IGNORECASE):
         return "fax"
     left = before(text, start, 60)
-    if re.search(r"(?:^|[|;,\t(]|  )\s{0,3}F[:.]? ?$", left):
+    if re.search(r"(?:^|[|;,\t(]|  )\s{0,3}[Ff][:.]? ?$", left) or COVER.search(text, max(0, start - 300), start):
         return "fax"
     fax = max((one.start() for one in FAX_WORD.finditer(left)), default=-1)
     phone = max((one.start() for one in PHONE_WORD.finditer(left) if one[0].lower() not in ("number", "office", "line",

@@ -62,6 +62,24 @@ NEXT_TO = re.compile(
     r"|morning|thank you|thanks|congratulations|welcome|bye|goodbye|nice to (?:meet|see) you|take care|how are you"
     r"|yes|no|okay|ok|well|sorry|per|re|from|to|by|pt|both|between|with|and his|beside|behalf of"
     r"|for),? ?:? )(?:dr\.? |mrs?\.? |ms\.? |miss |nurse )?$")         # of lower case
+NEXT_MORE = re.compile(
+    r"\b(?:(?:assessed|examined|reported|checked|inserted|removed|sutured|explained|translated|booked|arranged"
+    r"|authori[sz]ed|issued"
+    r"|dispensed|transcribed|typed|advised|driven|recorded|noted|counter-?signed|operated on|filed|submitted|raised"
+    r"|collected|covered"
+    r"|chaperoned|handed over|looked after|opened|viewed|accessed|edited|logged|updated|cancelled|actioned|initialled"
+    r"|vetted|dropped off"
+    r"|delivered|scanned|repaired|closed|anaesthetised|reported to|seen) by"
+    r"|w/r|p\.?p\.?|s/b|r/v(?: by)?|d/w|p/c to|t/c (?:to|from|with)|call from|message from|email from|letter from"
+    r"|note from|rang|bleeped|bleep"
+    # of lower case
+    r"|remind(?:ed)?|user|login|logged in as|hiya|salaam|namaste|on behalf of|obo|courtesy of|chaperone:?|escort:?"
+    r"|signed for|under) $")
+MORE_ENDS = ("by ", "w/r ", "pp ", "p.p. ", "s/b ", "r/v ", "d/w ", " to ", " from ", " with ", "rang ", "bleeped ",
+    "bleep ", "remind ", "reminded ",
+             "user ", "login ", " as ", "hiya ", "salaam ", "namaste ", "behalf of ", "obo ", "courtesy of ",
+             "chaperone ", "chaperone: ", "escort ",
+             "escort: ", "signed for ", "under ")
 FIELD = re.compile(r"(?:^|[\n|;,\t(]|\. ) ?(?:(?:pt|patient|client|full|first|last|given|family|sur|middle|maiden"
                    r"|legal|preferred|mother['’]?s?|father['’]?s?|physician|provider|doctor|guardian|parent"
                    r"|contact|insured|subscriber|member"
@@ -101,7 +119,8 @@ VERB = re.compile(r",? (?:is|was|has|had|will|says|said|reports?|reported|states
                   r"signed|refused|uses|suffers|smokes|drinks|appears|looks|seems|knows|recommended|performed"
                   r"|examined|and I)\b")
 EPONYM = re.compile(r"(?:['’]s?)?(?:[ -](?:(?:and|&|de|van|von|der|la"
-                    r"|le) ){0,2}[A-Z][\w'’-]+){0,3}[ -](?:[a-z-]+ )?(?:disease|syndromes?|signs?|tests?|scores?"
+                    r"|le) ){0,2}[A-Z][\w'’-]{1,20}){0,3}[ -](?:[a-z-]{1,20} )?(?:disease|syndromes?|signs?(?! (?:as|for|the"
+                    r"|off|in|on|a|her|his)\b)|tests?|scores?"
                     r"|scales?|criteria|cells?|bod(?:y|ies)|tumou?rs?|lymphoma|sarcoma|palsy|paralysis|chorea"
                     r"|ataxia|reflex|maneuver"
                     r"|manoeuvre|procedure|operation|repair|catheter|tube|stain|staining|method|classification"
@@ -129,7 +148,7 @@ EPONYM = re.compile(r"(?:['’]s?)?(?:[ -](?:(?:and|&|de|van|von|der|la"
                     r"|(?:['’]s)? (?:Disease|Syndrome|Sign|Test|Score|Scale|Criteria|Virus|Palsy|Lymphoma|Sarcoma"
                     r"|Tumor|Disorder|Deficiency|Anemia|Ataxia|Dystrophy|Coma|Questionnaire|Index|Inventory"
                     r"|Institute|Foundation|Study|Trial|Cancer)\b")
-CITATION = re.compile(r",? (?:et al|and colleagues|& colleagues)\b|(?: (?:and|&) [A-Z][\w'’-]+)?,? ?[(\[]?(?:19"
+CITATION = re.compile(r",? (?:et al|and colleagues|& colleagues)\b|(?: (?:and|&) [A-Z][\w'’-]{1,30})?,? ?[(\[]?(?:19"
                       r"|20)\d\d[a-z]?\b|(?: [A-Z]{1,2}\b,?){1,2} (?:et al|\(?(?:19|20)\d\d)")
 FIRM_CUE = re.compile(r"\b(?:work(?:s|ed|ing)?|job|employ(?:ed|ee|er|ment)|cashier|cooks|bakes|serves|bartends"
                       r"|driver|manager|foreman|welder|mechanic|clerk|janitor|nurse|teacher|cook|waitress|waiter"
@@ -182,6 +201,18 @@ LOWER_CUE = re.compile(rf"\b((?:my|his|her|their|our|the|your|pt['’]?s"
                        rf"|i['’]?m|my name is|name is|name['’]?s|named|called|thanks|thank you|this is|ask for"
                        rf"|speak (?:to|with)|spoke (?:to|with)|good morning|morning) ([a-z]{{3,15}})"
                        r"(?: ([a-z]{3,15}))?\b")                   # of lower case
+SIGN_OFF = {"cheers", "thanks", "thx", "ta", "regards", "best", "love", "kr", "bw", "rgds", "wishes", "yours"}
+LOWER_SIGN = re.compile(rf"\b(?:{'|'.join(sorted(SIGN_OFF))})(?:[,.!]{{1,2}}| ?[-–—]"
+                        rf"|(?=\n)) {{0,2}}\n?([a-z]{{3,15}})(?: ([a-z]{{3,15}}))?"
+                        r"(?: ?\([a-z ,/]{2,25}\)| x{1,3})?[.!]?[ \t]{0,3}(?=\n|\Z)")
+LOWER_HERE = re.compile(r"\b(?:it['’]?s|this is|hi|hello|hey|hiya) ([a-z]{3,15}) (?:here|speaking|calling|again)\b")
+HERE_WORDS = {"it", "its", "this", "hi", "hello", "hey", "hiya"}
+SIGNED_INLINE = re.compile(r"\b(?:cheers|thanks|thank you|thx|regards|best|best wishes|kr|bw|rgds|yours"
+                           r"|sincerely)(?:[,.!]| ?[-–—]) $", re.IGNORECASE)
+ENDS_LETTER = re.compile(r"(?: ?\([^)\n]{2,30}\)|, [^\n.]{2,40})?[.!]?[ \t]{0,3}(?=\n|\Z)")
+NUMBERED = re.compile(r" \d{1,3}(?:/\d{1,3}(?![\d/])|%|\b(?![-/.:]|\d| ?(?:y|m\b|f\b)))")
+CELLS = {";", "; ", "|", " | ", "\t"}
+CELL_END = re.compile(r" ?(?:[|;\t]|DOB\b|d\.?o\.?b\b|\(?\d{1,2}[/.-]\d|\((?:[MF]\b|\d)|[-–] )")
 LOWER_STARTS = {"my", "his", "her", "their", "our", "the", "your", "pt", "pts", "patient", "patients", "hi", "hello",
     "hey", "dear", "i", "im", "name", "names", "named", "called", "thanks", "thank", "this", "ask", "speak", "spoke",
                 "good", "morning"}
@@ -208,14 +239,31 @@ STOP_TITLE = {"a", "an", "the", "and", "or", "of", "in", "on", "to", "for", "who
 LIGHT = {"known as", "formerly", "alias", "aka", "a.k.a.", "née", "with", "for", "per", "re", "from", "to", "by",
          "and his", "it's", "it’s", "no", "yes", "okay", "ok", "well", "this is", "thanks", "between", "both",
          "contact", "pa", "np", "surgery", "called", "patient", "pt", "i'm", "i am", "i’m", "sorry", "visited",
-         "provider", "anesthesia", "welcome", "take care", "met", "man", "woman", "lady", "client", "doctor",
+         "under", "user", "remind", "rang", "delivered by", "provider", "anesthesia", "welcome", "take care", "met",
+         "man", "woman", "lady", "client", "doctor",
          "nurse", "intern", "resident", "officer", "fellow", "operator", "author", "specialist", "tech",
          "reporter", "editor", "followed by", "given by", "raised by", "taken by", "parents", "children",
          "children,"}
 PLACE_BEFORE = re.compile(r"\b(?:in|to|from|near|at|of|around|outside|the) $", re.IGNORECASE)
 PERSONS_VERB = re.compile(r" (?:den(?:ies|ied)|says|said|complain(?:s|ed)|lives|lived|phoned|refuse[sd]|thinks"
                           r"|asks|asked|agree[sd]|consented|wants|told|smokes|drinks|works|drove|died|cried"
-                          r"|missed her|missed his|tolerated the|is a \d|was born|lost (?:his|her)|forgot"
+                          r"|missed her|missed his|tolerated the|is a \d|was born|lost (?:his|her)|forgot|signs (?:as"
+                          r"|for|on)|rang|rings|texted|e-?mailed|drives"
+                          r"|(?:brought|brings|collected|accompanied) (?:her|him|them|the patient|me)|c/o|still (?:in"
+                          r"|at|lives|works|drives)"
+                          r"|no longer (?:matched|matches|lives|works|drives|wants)|will (?:call|ring|book|chase"
+                          r"|bring|drive|collect|phone|text|e-?mail|sign)"
+                          r"|attended with|DNA['’]?d|did not attend|cancelled (?:her|his|the|again)|declined (?:the"
+                          r"|to|all|a )"
+                          r"|(?:is|was) (?:off sick|unwell|worried|keen|tearful|upset|distressed|pleasant"
+                          r"|very pleasant|a (?:lovely|pleasant|delightful|retired|widowed))"
+                          r"|had a fall|retired|sleeps|cooks|speaks|enjoys|loves|cried|holds (?:poa|lpa|the)"
+                          r"|gave (?:her|his|verbal) "
+                          r"|['’]s (?:son|daughter|wife|husband|mother|father|mum|mom|dad|brother|sister|partner"
+                          r"|niece|nephew|carer)"
+                          r"|(?:in|from|at) (?:the )?(?:billing|reception|front desk|accounts|pharmacy"
+                          r"|medical records|scheduling|triage|hr|payroll|admissions"
+                          r"|switchboard|finance|physio|the lab|transport|bed management|coding|x-ray)\b"
                           r"|remembers|wonders|worries|hopes)\b")
 MONTHS = {"may", "april", "june", "august", "summer", "autumn", "sunday"}
 LABEL = re.compile(r"\b(?:pt|patient|re|name)[: ]+$", re.IGNORECASE)

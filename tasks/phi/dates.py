@@ -81,10 +81,13 @@ SCORE = re.compile(r"\b(?:pain|scor\w+|scale|strength|power|murmur|grade\w*|rat(
 TO_DATE = re.compile(r" ?(?:-|–|to|through|thru|until) ?\d{1,2}/\d{1,2}(?![/\d])")
 IS_LIST = re.compile(r"^(?:,|;|and|&|to|through|-|–|until|or|/|\s|C\d+|D\d+|then|again|on)*$", re.IGNORECASE)
 DAY_ALONE = re.compile(
-    rf"\b(?:on|by|since|until|till|from|through|before|after|(?:began|started|starts|arrived|due|admitted|left"
+    rf"\b(?:home|review(?:ed)?|seen|appt|appointment|booked|due|scheduled|theatre|surgery|clinic|dc|d/c|discharged?"
+    rf"|admitted|bloods|scan|list)"
+    rf" ({DAY}(?:st|nd|rd|th))(?= ?[.,;:!?)]|$| (?:if|at|for|with|w/|am|pm|and)\b)|\b(?:on|by|since|until|till|from"
+    rf"|through|before|after|(?:began|started|starts|arrived|due|admitted|left"
     rf"|came|happened|starting) (?=the)) ?(?:the )?((?:{DAY}(?:st|nd|rd|th)|{ORDINAL}))"
     r"(?= ?[.,;:!?)]|$| (?:of (?:the|this|last|next|that) month|of the|and(?! \w+(?:al|ar|ic)\b)|at|with|because"
-    r"|when|but|in the (?:morning|afternoon|evening)"
+    r"|when|but|if|w/|for (?:review|theatre|surgery|scan|bloods)|in the (?:morning|afternoon|evening)"
     r"|he|she|they|we|i|it|until|to|through|so|if|as|which|for)\b)", re.IGNORECASE)
 DAY_OF_MONTH = re.compile(rf"\bthe ({DAY}(?:st|nd|rd|th)|{ORDINAL})(?= of (?:the|this|last|next|each|every"
                           rf"|that) month)", re.IGNORECASE)
@@ -105,12 +108,19 @@ HOLIDAY_WORDS = {"christmas", "xmas", "thanksgiving", "easter", "halloween", "ye
     "july", "day", "juneteenth", "fawkes", "night", "epiphany", "friday", "wednesday", "sunday", "hogmanay", "mayo",
                  "michaelmas"}
 
-NUMBER_WORD = (r"(?:ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?"
+NUMBER_WORD = (r"(?:ninety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine|first|second|third|fourth|fifth|sixth"
+               r"|seventh|eighth|ninth))?|ninetieth|(?:one[ -])?hundredth"
                r"|(?:a|one) hundred(?:(?: and)?[ -](?:one|two|three|four|five|six|seven|eight|nine|ten|eleven"
                r"|twelve|thirteen|fourteen|fifteen))?)"
                r"(?:[ -]and[ -]a[ -]half)?")
 OVER_89 = rf"(?:(?:9\d|1[01]\d)(?:[.,]\d| ?1/2|½)?(?![\d/.,-]\d)|{NUMBER_WORD})"
-PERSON = (r"(?:he|she|i|who|they|him|her|mother|father|mom|mum|dad|mama|papa|gran|grann?y|nana|grandma|grandpa"
+PERSON = (r"(?:he|she|i|who|shes|hes|theyre|im|they|him|her|s?he|mother|father|moms?|mums?|dads?|mam|mammy|mummy|mama"
+          r"|papa|grans?|grann?y|nana?|nans|grandma|grandpa|grandad"
+          r"|granddad|gramps|grammy|oma|opa|nonn[ao]|abuel[ao]|yiayia|bubbe|babcia|dadi|nani|great-\w+|mother-in-law"
+          r"|father-in-law"
+          r"|spouse|partner|son|daughter|fianc[eé]e?|[mp]gf|[mp]gm|gf|gm|mil|fil|nonagenarian|centenarian"
+          r"|supercentenarian|pensioner"
+          r"|retiree|carer|caregiver|householder|proband|great-?aunt|great-?uncle"
           r"|grand(?:mother|father)|aunt|uncle"
           r"|sister|brother|husband|wife|patient|pt|man|woman|lady|gentleman|neighbou?r|resident|friend|client"
           r"|widow(?:er)?|veteran|twin"
@@ -120,21 +130,60 @@ UNIT_AFTER = re.compile(r" ?(?:%|percent|kg|lbs?\b|pounds|bpm|beats|mm|cm|mg|mcg
            r"|days?|weeks?|months?|times"
            r"|feet|miles|centimeters|inches|meters|mmhg|f\b|c\b|celsius|fahrenheit|dollars|cents|on (?:room|ra|2|3"
            r"|4)\b|stairs|steps|beds|patients|people|cases|units|k\b)", re.IGNORECASE)
-STRONG_AGE = re.compile(r"\b(?:aged?(?: of)?|ages|lived to(?: be)?|live to(?: be)?|died at|passed(?: away)? at"
+STRONG_AGE = re.compile(r"\b(?:aged?(?: of)?|ages|age ?/ ?(?:sex|gender)|(?:current |patient )?age ?\((?:in )?(?:yrs?"
+                        r"|years|y)\)|age in years|ripe old age of"
+                        r"|(?:li(?:ved|ves?|ving)|survived) (?:to|until|till|past)(?: be)?|(?:died|dead|deceased"
+                        r"|dec['’]?d|(?<=[a-z] )d\.?|death|passed"
+                        r"(?: away)?|alive|still (?:alive|living|well|going|driving|working|independent|active)"
+                        r"|alive and well|well|living|widowed|demise)(?: at|,)?"
+                        r"(?: age)?|celebrat\w+ (?:(?:his|her|their|my|a) )?|died at|passed(?: away)? at"
                         r"|age at \w+|turn(?:s|ed|ing)?|turning|death at"
                         r"|at the age of)[ :(=-]{0,3}(?:just |only |about |nearly |almost )?$", re.IGNORECASE)
-IS_PERSON = re.compile(rf"\b{PERSON}(?:,? (?:\w+,? ){{0,2}})?(?:'s|’s|'ll be|’ll be|'m|’m|'re|is|was|am|are"
-                       rf"|will (?:soon )?be|would be|turned|turns"
+IS_PERSON = re.compile(rf"\b{PERSON}(?:,? (?:\w+,? ){{0,2}})?(?:(?<=hes)|(?<=im)|(?<=mums)|(?<=moms)|(?<=dads)"
+                       rf"|(?<=grans)|(?<=nans)|(?<=theyre)|'s|’s|'ll be|’ll be|'m|’m|'re|is|was|am|are"
+                       rf"|will (?:soon )?be|would be|turned|turns|reached|reaches|hit|hits|lived to|made it to"
+                       rf"|pushing|nearing|approaching|of|must be"
+                       r"|has turned|has reached|have turned|'d be|’d be|'d be|just turned|about to turn|about to be"
+                       r"|due to turn"
                        r"|has been|recently|just|being|now|at)(?: now| already| just| only| nearly| almost| about"
                        r"| still| soon| turning| turned"
                        r"| going to be| over| \w+ly){0,2} $", re.IGNORECASE)
 AFTER_AGE = re.compile(r"(?:st|nd|rd|th)?[ -]{0,2}(?:(?:y(?:ea)?rs?|years?|y)[ .-]{0,2}(?:old|of age|o\b|young)"
                        r"|y\.?/?o\b|yr?/o\b|y\.o\.|years? of age|yo[mf]?\b"
-                       r"|y\b(?= ?[)/,])|[mf]\b(?! ?\d)|(?:-year-old))", re.IGNORECASE)
-BIRTHDAY = re.compile(r"(?:st|nd|rd|th) birthday", re.IGNORECASE)
-AGE = re.compile(rf"(?<![\w./,:$#-]){OVER_89}(?!\d|(?<=[a-z])(?:\w|[ -]?{CARDINAL}\b|[ -]?fifty|[ -]ninety))",
+                       r"|y\b(?= ?[)/,])|[mf]\b(?! ?\d)|(?:-year-old)|[ -]?y[ /.-]{0,2}o(?:ld)?\b"
+                       r"|[ -]?yrs?\b(?= ?(?:[,;)]|male|female|m\b|f\b|lady|man\b|woman"
+                       r"|gentleman|w/|with|who|$))|[ -]?years?,? (?=(?:male|female|lady|gentleman|woman|man)\b)"
+                       r"|,? ?/ ?(?:m|f|male|female)\b"
+                       r"|[ -]?y[mf]\b|,? (?:wm|wf|bm|bf|af|am(?= with)|male|female|lady|gentleman)\b(?! (?:patients"
+                       r"|rats|mice|infants)))", re.IGNORECASE)
+BIRTHDAY = re.compile(r"(?:(?:st|nd|rd|th)\b|(?<=[a-z])) (?:birthday|b-?day)", re.IGNORECASE)
+NTH_YEAR = re.compile(r"(?:st|nd|rd|th)? year\b", re.IGNORECASE)
+POSSESSIVE = re.compile(r"\b(?:his|her|their|my|your|the patient['’]s) $", re.IGNORECASE)
+HERE = (r"(?= ?(?:[.,;:)!?\n]|$| -| –)| (?:and|but|with|who|on|now|next|this|last|today|in|lives?|living|is|was|both"
+       r"|also|from|c/o|w/|with|after|post|c)\b)")
+AGE_END = re.compile(HERE, re.IGNORECASE)
+BY_PERSON = re.compile(r"(?:\b(?:mother|father|mom|mum|dad|gran|grandma|grandpa|grand(?:mother|father)|aunt|uncle"
+                       r"|sister|brother|husband|wife"
+                       r"|spouse|partner|nan|nana|widow(?:er)?|[mp]g[mf]|mil|fil|neighbou?r|lady|gentleman"
+                       r"|nonagenarian|centenarian|shes|hes)"
+                       r"|(?:^|[.;:,\n] ?|\b(?:the|this|our|elderly|female|male|frail|nh) )(?:pt|patient|resident"
+                       r"|client|man|woman|female|male))"
+                       r"(?:,| is| now|:)? \(?$", re.IGNORECASE)
+HALF_SEX = re.compile(r"(?<!\w)[mf] ?/ ?$|\((?:[mf]|male|female), $", re.IGNORECASE)
+IN_BRACKETS = re.compile(r"\b([A-ZÀ-Þ][a-zà-ÿ]+) \($")
+NOT_NUMBERED = re.compile(r"[,.;:)](?! ?\d)|\n|$")
+STUDIED = re.compile(r"patient:? ?\(?$", re.IGNORECASE)
+AT_AGE = re.compile(r"(?:^|[.;:,!?]|\b(?:now|still|and|but|even|that)) ?(?:at|now|already|only|just) $", re.IGNORECASE)
+SUBJECT = re.compile(r",? (?:s?he|i|they|we|my|his|her|the (?:patient|lady|gentleman)|mum|mom|dad|gran"
+                     r"|(?-i:[A-Z][a-z]+) (?:still|is|was|lives|has))\b", re.IGNORECASE)
+FRAIL = re.compile(r", (?:lives?|living|frail|retired|widow\w*|male|female|independent|admitted|fell|found|c/o"
+                   r"|from (?:home|nh|a )|bed-?bound|house-?bound"
+                   r"|nursing home|wheelchair|still (?:drives?|lives|works?))\b", re.IGNORECASE)
+AGE = re.compile(rf"(?<![\w.,:$#-])(?<![^MFmf]/)(?<!\w[MFmf]/){OVER_89}(?!\d|(?<=[a-z])(?:\w|[ -]?{CARDINAL}\b"
+                 rf"|[ -]?fifty|[ -]ninety))",
                  re.IGNORECASE)
-SEX = re.compile(r" [mMfF]\b")
+SEX = re.compile(r",? ?(?:[mMfF]|male|female|[wb][mf])\b(?!,? (?:and )?\d)")
+SEX_NEXT = re.compile(r",? (?:[mMfF]|male|female|[wb][mf])\b")
 OPENING = re.compile(r"(?:\b(?:an?|this|the|pt|patient|is|old)|[,;(:|]) ?$", re.IGNORECASE)
 NAMED = re.compile(r"\b([A-Z][a-z]+) (?:is|was|turned|turns|will be|just turned|is now|is turning) $"
                    r"|\b([A-Z][a-z]+), $")
@@ -161,7 +210,7 @@ def spans(page: Page) -> Iterator[Span]:
         start for start, end in page.numbers if page.low[end:end + 2] in ("st", "nd", "rd", "th"))])
     for pattern in (DAY_ALONE, DAY_OF_MONTH):
         for found in near(pattern, text, days, 60, 80):
-            yield Span(found.start(1), found.end(1), "date", rank=3)
+            yield Span(found.start(found.lastindex or 0), found.end(found.lastindex or 0), "date", rank=3)
     for found in near(COMPACT, text, (start for start, end in page.numbers if end - start in (6, 8)), 40, 12):
         yield Span(found.start(1), found.end(1), "date", rank=3)
     yield from _numeric(page, marked)
@@ -253,11 +302,19 @@ def _is_age(left: str, right: str) -> bool:
     if AFTER_AGE.match(right):
         if right[:1] in "fF" and TEMPERATURE.search(left):
             return False
-        return not SEX.match(right) or _opens(left)
-    if BIRTHDAY.match(right):
+        return not SEX_NEXT.match(right) or (bool(SEX.match(right)) and _opens(left))
+    if BIRTHDAY.match(right) or (NTH_YEAR.match(right) and POSSESSIVE.search(left)):
         return True
     if UNIT_AFTER.match(right):
         return False
+    if AGE_END.match(right) and (HALF_SEX.search(left) or (
+            BY_PERSON.search(left) and (NOT_NUMBERED.match(right) or not STUDIED.search(left)))):
+        return True
+    bracket = IN_BRACKETS.search(left) if right[:1] == ")" else None
+    if bracket and lists().is_given(bracket[1].lower()):
+        return True
+    if SUBJECT.match(right) and AT_AGE.search(left) or FRAIL.match(right) and _opens(left):
+        return True
     is_of_person = IS_PERSON.search(left) or _is_named(left) or (right[:1] == "," and IN_COMMAS.search(left))
     return bool(STRONG_AGE.search(left)) or (bool(is_of_person) and not TEMPERATURE.search(left))
 

@@ -37,6 +37,7 @@ def spans(page: Page) -> Iterator[Span]:
     yield from _firms(page, known)
     yield from _initials(page)
     yield from _lower(page, known)
+    yield from _greeted(page, known)
 
 
 def _words(page: Page) -> list[Word]:
@@ -157,7 +158,8 @@ def _last_first(text: str, words: Sequence[Word], at: int, known: Lists, left: s
     last = at
     while last + 1 < len(words) and last - at < 2 and cues.SPACE.fullmatch(text[words[last].end:words[last + 1].start]):
         last += 1
-    if last + 1 >= len(words) or text[words[last].end:words[last + 1].start] not in (", ", ","):
+    gap = text[words[last].end:words[last + 1].start] if last + 1 < len(words) else ""
+    if gap not in (", ", ",") and gap not in cues.CELLS:
         return None
     surname, given = words[last], words[last + 1]
     if cues.DEGREE.match(text, surname.end) or given.is_initial or given.is_caps != surname.is_caps:
@@ -166,9 +168,11 @@ def _last_first(text: str, words: Sequence[Word], at: int, known: Lists, left: s
                 or bool(cues.FIELD.search(left)))
     is_word = surname.low in known.words and not cues.FIELD.search(left)
     is_listed = given.low in known.given or known.is_surname(surname.low) or bool(cues.FIELD.search(left))
+    is_listed = is_listed or (last == at and gap == ", " and not left.strip() and bool(cues.CELL_END.match(text,
+        given.end)))
     by_place = (is_field and not is_word and is_listed
                 and all(known.is_name(one.low) or known.is_unknown(one.low) for one in words[at:last + 2]))
-    by_lists = (known.is_surname(surname.low) and given.low in known.given and last == at
+    by_lists = (gap not in cues.CELLS and known.is_surname(surname.low) and given.low in known.given and last == at
                 and not known.is_given(surname.low))
     if not by_place and not by_lists:
         return None
@@ -192,6 +196,8 @@ def _is_said(text: str, run: Sequence[Word], left: str, known: Lists) -> bool:
     is_sure = any(known.is_given(word.low) or known.is_surname(word.low) for word in names)
     if "\n" in left and cues.CLOSING.search(left):
         return True
+    if cues.SIGNED_INLINE.search(left) and cues.ENDS_LETTER.match(text, end):
+        return True
     if cues.DEGREE.match(text, end):
         return bool(len(run) > 1 or known.is_name(first.low) or cues.NEXT_TO.search(folded(left))
                     or cues.FIELD.search(left))
@@ -203,7 +209,8 @@ def _is_said(text: str, run: Sequence[Word], left: str, known: Lists) -> bool:
         if len(names) == 1 and known.is_other(first.low) and "name" not in field[0].lower():
             return False
         return is_sure or not cues.LOWER_WORD.match(text, end)
-    cue = cues.NEXT_TO.search(folded(left))
+    low = folded(left)
+    cue = (cues.NEXT_MORE.search(low) if low.endswith(cues.MORE_ENDS) else None) or cues.NEXT_TO.search(low)
     said = left[cue.start():cue.end()].lower().strip(" ,:(") if cue else ""
     return bool(cue) and _fits_cue(text, run, said, known)
 
@@ -237,6 +244,8 @@ def _is_listed(text: str, run: Sequence[Word], left: str, known: Lists) -> bool:
     if len(names) > 1:
         return _is_pair(names, left, known)
     first, end = names[0], run[-1].end
+    if cues.NUMBERED.match(text, end):          # "Berg 41/56"
+        return False
     if len(run) > 1:
         return _has_initial(text, run, first, left, known)
     if first.is_caps:
@@ -344,3 +353,14 @@ def _fits_lower(title: str, word: str, known: Lists) -> bool:
         is_personal = title in ("mr", "mrs", "ms", "miss", "uncle", "aunt", "auntie")
         return is_personal and word in known.given and word not in cues.NEVER_LOWER
     return known.is_name(word) or (known.is_unknown(word) and not cues.NO_SURNAME.search(word))
+
+
+def _greeted(page: Page, known: Lists) -> Iterator[Span]:
+    """Names in lower case of those who call or sign: "its marisol here", "cheers, rhodri"."""
+    text = page.text
+    for pattern, words in ((cues.LOWER_SIGN, cues.SIGN_OFF), (cues.LOWER_HERE, cues.HERE_WORDS)):
+        for found in starting(pattern, text if pattern is cues.LOWER_HERE else page.low, page.places(words)):
+            word = text[found.start(1):found.end(1)]
+            if word in known.given and word not in cues.NEVER_LOWER or (
+                    known.is_unknown(word) and word.islower() and len(word) > 3 and not cues.NO_SURNAME.search(word)):
+                yield Span(found.start(1), found.end(1), "name")

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from tasks.phi import forms
 from tasks.phi.page import Page, near, starting, within
 from tasks.phi.span import Span, before
 from tasks.phi.words import CODES, STATES, Lists, lists
@@ -14,7 +15,9 @@ SUFFIX = (r"(?:Street|St|Avenue|Ave?|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Cou
           r"|Square|Sq|Trail|Trl|Close|Crescent|Cres|Mews|Row|Walk|Gardens?|Gdns|Grove|Hill|View|Alley|Plaza"
           r"|Turnpike|Tpke|Broadway|Quay|Loop|Path|Pike"
           r"|Run|Bend|Point|Crossing|Cove|Ridge|Green|Wharf|Vale|Rise|Parade|Promenade|Esplanade|Heights|Park|Gate"
-          r"|Expressway|Causeway|Common|Meadows?)")
+          r"|Expressway|Causeway|Common|Meadows?|Brae|Wynd|Croft|Garth|Strand|Pde|Cct|Circuit|Concession|Sideroad"
+          r"|Marg|Salai|Nagar"
+          r"|Colony|Layout|Chowk|Enclave|Vihar|Bazaar|Drove|Grange|Crct|Boreen)")
 STATE = rf"(?:{STATES}|{CODES})"
 ZIP = (r"(?:\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d"
        r"|[A-Z]{1,2}\d{1,2}[A-Z]? \d[A-Z]{2}|\d{4}(?: [A-Z]{2})?)")
@@ -73,7 +76,8 @@ ROUTE = re.compile(r"\b(?:Highway|Hwy\.?|Route|Rte\.?|Interstate|County Road|Sta
 ROUTE_WORDS = {"Highway", "Hwy", "Route", "Rte", "Interstate", "County", "State", "Exit", "I", "US", "M", "A"}
 STATE_WORDS = {state.split()[0] for state in (*STATES.split("|"), *CODES.split("|"))}
 CITY_STATE = re.compile(rf"(?<![\w'’-])({TOWN}),? (?:(?P<long>{STATES})"
-                        rf"|(?P<short>{CODES}))\b\.?(?:,? (?P<zip>\d{{5}}(?:-\d{{4}})?)(?!\w))?")
+                        rf"|(?P<short>{CODES}))\b\.?(?:,? (?P<zip>\d{{5}}(?:-\d{{4}})?|[A-Z]\d[A-Z] ?\d[A-Z]\d"
+                        rf"|\d{{4}})(?!\w))?")
 FIVE = re.compile(r"(?<= )\d{5}(?:-\d{4})?(?![\w-])")
 STATE_BEFORE = re.compile(rf"\b(?:{STATE})\.?,? $")
 ZIP_SAID = re.compile(r"\b(?i:zip(?: ?code)?|post(?:al)? ?code|postcode|plz|area)(?i:s|[ :#]|is|was|number|of|the"
@@ -140,7 +144,9 @@ NOT_AFTER = re.compile(r"['’]?s? (?:spotted fever|(?:(?!with|for|after|and|due
                        r"|test|method|technique|procedure|study|trial|agreement|guidelines?|variant|strain"
                        r"|hemorrhagic|tick|type|forceps|sign|regimen|diet|epilepsy|depression|cohort|grading"
                        r"|sedation|needle|retractor|catheter|beige|blue|plaster|formula|flu|heart study))\b"
-                       r"| (?:Coma|Scale|Score|Criteria|Stool|Classification|Heart Study|Virus|Consensus|Protocol"
+                       r"| (?:Coma|(?-i:(?:I|II|III|IV|V|VI|[A-D])\b)|(?:grade|category|class|score) "
+                       r"|(?:\w+ )?rules?\b|Scale|Score|Criteria|Stool|Classification|Heart Study|Virus|Consensus"
+                       r"|Protocol"
                        r"|Index|Agitation|Sedation|Hip|Knee|Depression|Brace)\b", re.IGNORECASE)
 WHERE = re.compile(r"\b(?i:li(?:ve[sd]?|ving)|born|raised|mov(?:ed?|es|ing)|relocat\w+|travel\w*|trip|vacation\w*"
                    r"|holiday|back|return\w*|fl(?:ew|ies|ying)|dr(?:ove|iving|ives)|visit\w*|hik\w+|camp\w*"
@@ -162,11 +168,13 @@ NEAR_ENDS = ("near ", "outside ", "downtown ", "th of ", "st of ", "skirts of ",
 NEAR = re.compile(rf"\b(?:near|outside|downtown|north of|south of|east of|west of|outskirts of|suburb of|town of"
                   rf"|city of|village of) ({LOW}(?: {LOW})?)(?![\w'’])")
 BRINGS = re.compile(rf"\b(?:what brings you (?:in )?from|welcome to|i live in|i'm from|i am from|hometown is"
-                    rf"|hometown:|residence:|city:|town:|county:|birthplace:|place of birth:"
+                    rf"|hometown:|residence:|suburb:|district:|village:|locality:|address:|resides at|city:|town:"
+                    rf"|county:|birthplace:|place of birth:"
                     rf"|location:) ({LOW}(?: {LOW})?)",
                     re.IGNORECASE)
 BRINGS_PARTS = ("brings you", "welcome to", "i live in", "i'm from", "i am from", "hometown", "residence:", "city:",
-                "town:", "county:", "birthplace:", "birth:", "location:")
+                "suburb:", "district:", "village:", "locality:", "resides at", "address:", "town:", "county:",
+                "birthplace:", "birth:", "location:")
 SHOP_HEADS = ("Walgreens", "CVS", "Walmart", "Wal", "Costco", "Rite", "Boots", "Kroger", "Safeway", "Tesco",
               "Sainsbury", "Aldi", "Lidl", "Publix", "Whole", "Starbucks", "McDonald", "Home", "Duane", "Wegmans",
               "IKEA")
@@ -183,7 +191,8 @@ WEAK_HOUSES = {"Home", "House", "Bar", "Living", "Dental", "Village", "Hall", "S
                "Hospice", "Hospital", "Clinic", "Hospitals", "Clinics"}
 LOOSE_HOUSES = {"Surgery", "Practice", "Rehab", "Rehabilitation", "Living", "Internal Medicine", "Bar", "Home", "House",
                 "Academy"}                      # ordinary words before these are no name: "Corrective Surgery"
-DEGREES = re.compile("MD|PA|MA|DO|OR|OK|ME|IN|HI|DE|CT|AL|MS|ND|ID|CO|LA|PR|ON|MO|NE|MT|VA|BC|AB|SC|NC")
+DEGREES = re.compile("NS|PE|SK|MB|NB|NL|NT|SA|ACT|TAS|WA|MD|PA|MA|DO|OR|OK|ME|IN|HI|DE|CT|AL|MS|ND|ID|CO|LA|PR|ON|MO"
+                     "|NE|MT|VA|BC|AB|SC|NC")
 RUN = re.compile(r"(?<![\w'’-])(?:St\.? )?[A-ZÀ-Þ][a-zà-ÿ][\w-]{0,30}(?: (?:(?:de|es|of|am"
                  r"|upon) )?[A-ZÀ-Þ][a-zà-ÿ][\w-]{0,30}){0,3}")
 BEFORE_OF = re.compile(r" (?:of|the|and|for) ")
@@ -196,9 +205,8 @@ def spans(page: Page) -> Iterator[Span]:
     yield from _streets(page, known)
     yield from _codes(page)
     yield from _houses(page, known)
-    yield from _land(page, known)
-    yield from _towns(page, known)
-    yield from _cities(page, known)
+    for part in (_land, _towns, _cities, forms.spans):
+        yield from part(page, known)
 
 
 def _addresses(page: Page) -> Iterator[re.Match[str]]:
@@ -285,6 +293,7 @@ def _houses(page: Page, known: Lists) -> Iterator[Span]:
         start = start if start < found.end(1) else found.start(1)
         if not NOT_AFTER.match(text, found.end()) and _is_house(text[start:found.end(1)], found[2], known):
             yield _trimmed(text, start, found.end())
+            yield from forms.town_after(text, found.end(), known)
 
 
 def _is_house(name: str, kind: str, known: Lists) -> bool:

@@ -1,5 +1,6 @@
 """The lists behind names and places: given names, surnames, cities, and words that look like names and are none."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,16 @@ STATES = ("Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaw
           "Tasmania")
 CODES = ("AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH"
          "|OK|OR|PA|RI|SC|SD|TN|TX|UT"
-         "|VT|VA|WA|WV|WI|WY|DC|PR|ON|QC|BC|AB|NSW|QLD|VIC")
+         "|VT|VA|WA|WV|WI|WY|DC|PR|ON|QC|BC|AB|NS|NB|NL|SK|MB|PE|NT|ACT|TAS|SA|NSW|QLD|VIC")
+
+
+SURNAME_HEADS = ("o'", "o’", "mc", "fitz")
+SURNAME_ENDS = ("ovic", "evic", "ović", "ević", "enko", "escu", "opoulos", "opoulou", "akis", "oglu", "oğlu",
+    "ashvili", "sson",
+                "sdottir", "sdóttir", "wicz", "owski", "ewski", "owska", "ewska", "chuk", "uddin", "ullah", "zadeh",
+                "nejad",
+                "swamy", "krishnan", "murthy", "moorthy", "ramanian", "lingam", "appan", "thwaite", "qvist", "gaard")
+FOREIGN = re.compile("[čćđłńřśšźžąęőűşğıãõø]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +51,29 @@ class Lists:
 
     def is_surname(self, word: str) -> bool:
         """True for a surname that is nothing else."""
-        return not self._is_more(word) and word in self.surnames
+        return not self._is_more(word) and self._is_in_surnames(word)
 
     def is_name(self, word: str) -> bool:
         """True for what can be a given name or a surname, and perhaps another word as well."""
-        return word in self.surnames or self._is_in_given(word)
+        return self._is_in_surnames(word) or self._is_in_given(word)
 
     def is_other(self, word: str) -> bool:
         """True for what can be something else than a name or a place."""
         return word in self.words or word in self.terms
+
+    def _is_in_surnames(self, word: str) -> bool:
+        """True for a listed surname, two of them with a hyphen, and what has its form: "O'Kerrin", "Dragovic"."""
+        if word in self.surnames:
+            return True
+        if self.is_other(word):
+            return False
+        first, hyphen, second = word.partition("-")
+        if hyphen:
+            return len(second) > 2 and (first in self.surnames or first in self.given) and (
+                second in self.surnames and not self.is_other(first))
+        if word.endswith(SURNAME_ENDS) or word.startswith(SURNAME_HEADS):
+            return len(word) > 5
+        return not word.isascii() and bool(FOREIGN.search(word))
 
     def _is_in_given(self, word: str) -> bool:
         return word in self.given or ("-" in word and all(part in self.given for part in word.split("-")))
