@@ -119,7 +119,8 @@ VERB = re.compile(r",? (?:is|was|has|had|will|says|said|reports?|reported|states
                   r"signed|refused|uses|suffers|smokes|drinks|appears|looks|seems|knows|recommended|performed"
                   r"|examined|and I)\b")
 EPONYM = re.compile(r"(?:['’]s?)?(?:[ -](?:(?:and|&|de|van|von|der|la"
-                    r"|le) ){0,2}[A-Z][\w'’-]{1,20}){0,3}[ -](?:[a-z-]{1,20} )?(?:disease|syndromes?|signs?(?! (?:as|for|the"
+                    r"|le) ){0,2}[A-Z][\w'’-]{1,20}){0,3}[ -](?:[a-z-]{1,20} )?(?:disease|syndromes?"
+                    r"|signs?(?! (?:as|for|the"
                     r"|off|in|on|a|her|his)\b)|tests?|scores?"
                     r"|scales?|criteria|cells?|bod(?:y|ies)|tumou?rs?|lymphoma|sarcoma|palsy|paralysis|chorea"
                     r"|ataxia|reflex|maneuver"
