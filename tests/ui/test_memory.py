@@ -6,7 +6,6 @@ import sys
 from models import runs
 from ui.memory import PeakMemory
 
-
 MEASURED = """
 import subprocess, sys, time
 from ui.memory import PeakMemory
