@@ -7,7 +7,6 @@ plain      one step with the vocabulary of Gemma 3, the loss as transformers com
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -66,6 +65,7 @@ def trl(folder: Path, *, is_grouped: bool = False) -> dict[str, Any]:
 
     from models import knobs
     from train.config import TrainConfig
+    from train.peak import peak_rss_mb
     plan = plan_of(folder)
     config, base = plan["config"], plan["base"]
     torch.set_num_threads(plan["threads"])
@@ -88,7 +88,7 @@ def trl(folder: Path, *, is_grouped: bool = False) -> dict[str, Any]:
     trainer.train()
     train_s = time.perf_counter() - began
     trainer.model.save_pretrained(folder / "adapter")
-    return {"train_s": train_s, "steps": trainer.state.global_step, "peak_mb": peak_mb()}
+    return {"train_s": train_s, "steps": trainer.state.global_step, "peak_mb": peak_rss_mb()}
 
 
 def trl_grouped(folder: Path) -> dict[str, Any]:
@@ -186,10 +186,6 @@ def measured(step: Any) -> dict[str, Any]:
 def _status(name: str) -> int:
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def clean(examples: Sequence[Example], config: DataConfig) -> Cleaned:
     findings: list[Finding] = []
 
     def after(step: Step) -> tuple[Example, ...]:
-        left_out.extend(Unusable(file=e.file, line=e.line, reason=reason) for e, reason in step.dropped)
+        left_out.extend(step.left_out)
         findings.append(step.finding)
         return step.kept
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from corpus.layouts import Example
+from corpus.table import Unusable
 
 SHOWN_ROWS = 1000           # of one step; what was dropped stands in full among the rows left out
 SHOWN_CHARS = 200
@@ -27,6 +28,11 @@ class Step:
     kept: tuple[Example, ...]
     dropped: tuple[tuple[Example, str], ...]
     finding: Finding
+
+    @property
+    def left_out(self) -> list[Unusable]:
+        """The rows taken out, as every step lists them."""
+        return [Unusable(file=row.file, line=row.line, reason=reason) for row, reason in self.dropped]
 
 
 def finding(step: str, count: int, text: str, rows: Iterable[Mapping[str, Any]] = ()) -> Finding:

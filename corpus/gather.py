@@ -8,7 +8,7 @@ from pathlib import Path
 
 from corpus.clean import clean, tidy
 from corpus.config import DataConfig
-from corpus.findings import Finding, Step, finding, rows_word
+from corpus.findings import Finding, finding, rows_word
 from corpus.identifiers import Shown, mask_finding, mask_reasons, mask_rows, mask_words, scan
 from corpus.layouts import Example, Loaded, Recognised, load
 from corpus.leak import guard
@@ -83,7 +83,7 @@ def gather(config: DataConfig, note: Callable[[str], None]) -> Gathered:
     say(*checked.findings, *guarded.findings)
     _check_left(guarded.kept, checked.kept, len(parts.training))
     return Gathered(training=guarded.kept, validation=checked.kept, test=parts.test,
-                    left_out=(*loaded.unusable, *aside, *_dropped(tidied), *scanned.left_out, *cleaned.left_out,
+                    left_out=(*loaded.unusable, *aside, *tidied.left_out, *scanned.left_out, *cleaned.left_out,
                               *checked.left_out, *guarded.left_out),
                     findings=tuple(findings), hits=scanned.hits, recognised=loaded.recognised, fingerprints={
                         source: fingerprint(source, config) for source in (*config.data, *config.eval, *config.guard)})
@@ -134,10 +134,6 @@ def _without_texts(found: Finding) -> Finding:
     """The finding of a step before the scan, which has seen what is to be masked."""
     kept = ("file", "line", "why")
     return dataclasses.replace(found, rows=tuple({name: row[name] for name in kept} for row in found.rows))
-
-
-def _dropped(step: Step) -> list[Unusable]:
-    return [Unusable(file=row.file, line=row.line, reason=reason) for row, reason in step.dropped]
 
 
 def _slow(rows: Sequence[Example]) -> str:

@@ -133,8 +133,10 @@ def mask_finding(found: Finding, config: DataConfig) -> Finding:
 
 def mask_reasons(rows: Iterable[Unusable], config: DataConfig) -> tuple[Unusable, ...]:
     """Rows left out before the scan, without what the reasons tell of their values."""
-    return tuple(replace(row, reason=mask_words(QUOTED.sub("[...]", row.reason), config)) if _hidden(config) else row
-                 for row in rows)
+    kinds = _hidden(config)
+    if not kinds:
+        return tuple(rows)
+    return tuple(replace(row, reason=phi.masked(QUOTED.sub("[...]", row.reason), kinds)) for row in rows)
 
 
 def mask_words(text: str, config: DataConfig) -> str:

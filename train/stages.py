@@ -179,6 +179,7 @@ class Scorer:
     def __init__(self, base: Path, stages: Sequence[Stage], job: Job):
         self._base, self._stages, self._job = base, stages, job
         self._tokenizer = HFTokenizer(adapter.load_tokenizer(base))
+        self._rows = [samples.prepare(one.gathered.validation, self._tokenizer, one.config.max_len) for one in stages]
 
     def scores(self, done: int) -> Scores:
         """With the base and so many stages, as the next stage would start from them.
@@ -190,16 +191,17 @@ class Scorer:
         ranks.start(machine.device)
         model = adapter.load_base(self._base, machine, config)
         learner = Learner(adapter.continue_from(model, trained, config) if trained else adapter.add_lora(model, config))
-        found = {one.config.name: self._measured(learner, one, machine) for one in self._stages}
+        found = {one.config.name: self._measured(learner, one.config, rows, machine)
+                 for one, rows in zip(self._stages, self._rows, strict=True)}
         del model, learner
         gc.collect()                    # the next stage loads its own
         return found
 
-    def _measured(self, learner: Learner, one: Stage, machine: adapter.Machine) -> dict[str, float]:
-        rows = samples.prepare(one.gathered.validation, self._tokenizer, one.config.max_len)
+    def _measured(self, learner: Learner, config: TrainConfig, rows: samples.Prepared, machine: adapter.Machine
+                  ) -> dict[str, float]:
         pad = batches.Padded(self._tokenizer.hf.pad_token_id or 0)
-        loss = loop.validation_loss(learner, rows.samples, pad, machine, one.config.batch, self._job.is_stop_asked)
-        return {"loss": round(loss, 5), **self._metric(learner, one.config, rows.examples)}
+        loss = loop.validation_loss(learner, rows.samples, pad, machine, config.batch, self._job.is_stop_asked)
+        return {"loss": round(loss, 5), **self._metric(learner, config, rows.examples)}
 
     def _metric(self, learner: Learner, config: TrainConfig, rows: Sequence[Example]) -> dict[str, float]:
         """What the first process finds, in every process."""

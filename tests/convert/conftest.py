@@ -1,7 +1,6 @@
 """Small models shared by the tests of convert/."""
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from models import runs
 from models.job import Job
 from tests.convert.tiny import make_adapter, make_base
+from tests.small_disk import mounted
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,10 +57,6 @@ def job(tmp_path: Path) -> Job:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real disk of 6 MB (tmpfs); the test is skipped, visibly, where this process may not mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(folder)], capture_output=True).returncode:
-        pytest.skip("may not mount a small disk here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    """A real disk of 6 MB."""
+    with mounted(tmp_path / "disk", 6) as folder:
+        yield folder

@@ -15,6 +15,7 @@ from corpus.layouts import load
 from models import runs
 from models.errors import UserError
 from models.job import Job
+from tests.small_disk import mounted
 from tests.train.conftest import events
 from tests.train.test_board import records
 from train import adapter, loop
@@ -237,13 +238,9 @@ class Filler(Job):
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real disk of 4 MB (tmpfs); the test is skipped, visibly, where this process may not mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], capture_output=True).returncode:
-        pytest.skip("may not mount a small disk here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    """A real disk of 4 MB."""
+    with mounted(tmp_path / "disk", 4) as folder:
+        yield folder
 
 
 def test_a_full_disk_at_a_checkpoint_keeps_the_one_before_and_the_run_goes_on(small_disk: Path, tiny_base: Path,
