@@ -1,22 +1,27 @@
 #!/bin/sh
 # Starts Galen: finds the newest suitable Python, then runs launcher.py with it.
-here=$(cd "$(dirname "$0")" && pwd) || exit 1
+unset PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONUSERBASE CDPATH
+export PYTHONNOUSERSITE=1 PYTHONUTF8=1
+here=$(cd -- "$(dirname -- "$0")" && pwd) || exit 1
 PATH="$PATH:/opt/homebrew/bin:/usr/local/bin"
+found=
 for name in python3.14 python3.13 python3.12 python3.11 python3; do
     # Apple's own python3 is too old, and without the developer tools only offers to install them
-    [ "$(command -v "$name")" = /usr/bin/python3 ] && continue
-    if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
-        "$name" "$here/launcher.py" "$@"
-        status=$?
-        break
-    fi
+    [ -n "$found" ] || [ "$(command -v "$name")" = /usr/bin/python3 ] && continue
+    "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && found=$name
 done
-if [ -z "${status-}" ]; then
+if [ -n "$found" ]; then
+    "$found" "$here/launcher.py" "$@"
+    status=$?
+else
     status=2
-    echo "Galen needs Python 3.11 to 3.14, and none was found. Get it from https://www.python.org/downloads/" >&2
+    echo "Galen needs a 64-bit Python 3.11 to 3.14, and none was found. Get it from https://www.python.org/downloads/" >&2
 fi
-if [ "$status" -ne 0 ] && [ $# -eq 0 ] && [ -t 0 ]; then
-    printf 'Press Enter to close this window. '
-    read -r _
-fi
+case "${1-}" in
+    '' | start | --window)
+        if [ "$status" -ne 0 ] && [ -t 0 ]; then
+            printf 'Press Enter to close this window. '
+            read -r _
+        fi ;;
+esac
 exit "$status"

@@ -19,7 +19,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +38,9 @@ if PROBLEM and __name__ == "__main__":  # an older Python parses this file, but 
     sys.stderr.write("Galen: " + PROBLEM + "\n")
     sys.exit(2)
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # under PYTHONSAFEPATH nobody has done that
+from setup import kit, pip, place  # noqa: E402, after the check: an older Python would not get through these
+
 # The public wheel indexes of the two upstreams that keep their own.
 LLAMA_WHEELS = "https://abetlen.github.io/llama-cpp-python/whl"  # then /cpu, /metal, /vulkan, /cu118 ...
 LLAMA_CUDA = {"Linux": (118, 121, 122, 123, 124, 125, 130, 132), "Windows": (118, 124, 125, 130, 132)}
@@ -50,12 +52,8 @@ CORE_MINUTES = 9  # processor time of one llama.cpp build; measured as well
 TRAINING_COMMANDS = ("train", "export", "evaluate", "demo")
 CHECKS = {"lint": ["ruff", "check"], "types": ["mypy"], "tests": ["pytest"]}
 BACKENDS = ("cpu", "metal", "cuda", "vulkan", "source")
-OFFLINE = "no connection to the package index"
 COMPILERS = {"Darwin": "xcode-select --install", "Windows": "Visual Studio Build Tools, 'Desktop development with C++'",
              "Linux": "sudo apt install build-essential (Debian, Ubuntu) or sudo dnf install gcc-c++ (Fedora)"}
-MEANINGS = {"No space left on device|Errno 28|not enough space on the disk|quota exceeded": "the disk is full",
-            "Failed building wheel": "it did not compile",  # what pip says -> what it means
-            "after connection broken|Max retries exceeded|Connection ?(Error|aborted|reset)|TimeoutError": OFFLINE}
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -152,6 +150,11 @@ def is_reachable(page: str, until: float) -> bool:
 def llama_plans(facts: Facts, asked: str) -> Iterator[tuple[str, list[str]]]:
     """(back end, pip arguments) in the order to try them. Raises UserError where compiling is left and can not be."""
     pin, until = pins("chat")["llama-cpp-python"], time.monotonic() + INDEX_WAIT_S
+    if kit.read(ROOT):
+        if asked not in ("", "cpu"):
+            raise UserError(f"a kit holds llama.cpp for cpu only; with a network, delete {kit.FILE} here for {asked}")
+        yield "cpu", ["--only-binary=:all:", pin]
+        return
     binary = ["--only-binary=llama-cpp-python", "--retries=1", "--timeout=15", pin]
     urls = {name: f"{LLAMA_WHEELS}/{name}" for name in llama_indexes(facts, asked)}
     urls = {name: url for name, url in urls.items() if is_reachable(f"{url}/llama-cpp-python/", until)}
@@ -182,79 +185,21 @@ def has_compiler(system: str) -> bool:
     return any(map(shutil.which, c)) and any(map(shutil.which, cpp))
 
 
-class Progress(threading.Thread):
-    """One run of pip on the screen: what, n of m, seconds. One line drawn anew; plain lines where it is no terminal."""
-    SAYS = {r"(?:Downloading|Using cached) (?:\S*/)?([^-\s]+)-([^-\s]+?)(?:-\S*|\.tar.gz)(?<!data) (\(.+)": "{} {} {}",
-            r"Building wheel for (\S+).*started": "compiling {}", "Installing collected packages": "unpacking"}
-
-    def __init__(self, label: str, total: int = 0):
-        super().__init__(daemon=True)
-        self.label, self.total, self.seen, self.lines, self.what = label, total, set[str](), list[str](), "starting"
-        self.began, self.said, self.ended = time.monotonic(), time.monotonic(), threading.Event()
-
-    def read(self, line: str) -> None:
-        """Take in one line of pip's."""
-        self.lines.append(line.strip())
-        if found := re.match(r"(?:Collecting|Processing|Ignoring|Requirement already \w+:) ([^\s=<>!~:;[]+)", line):
-            self.seen.add(found[1])
-        for pattern, text in self.SAYS.items():
-            if found := re.match(r"\s*" + pattern, line):
-                self.show(text.format(*found.groups()))
-
-    def show(self, news: str = "") -> None:
-        """Draw: on a terminal always, else when there is news, or once in half a minute."""
-        now, self.what = time.monotonic(), news or self.what
-        count = f" {min(len(self.seen), self.total)}/{self.total}" if self.total else ""
-        text = f"  {self.label}{count}: {self.what}, {now - self.began:.0f} s"
-        if sys.stdout.isatty():
-            width = shutil.get_terminal_size().columns - 1
-            print("\r" + text[:width].ljust(width), end="", flush=True)
-        elif news or now - self.said > 30:
-            print(text, flush=True)
-            self.said = now
-
-    def run(self) -> None:
-        while not self.ended.wait(1):
-            self.show()
-
-
-def pip_install(progress: Progress, *arguments: str | Path) -> str:
-    """Run pip in the environment: '' when it succeeded, else why not in a few words. All it says goes to the log."""
-    command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off",
-               "--no-warn-script-location", *arguments]
-    with LOG.open("a", encoding="utf-8") as log:
-        print(time.strftime("\n%Y-%m-%d %H:%M:%S"), *command, file=log, flush=True)
-        # close_fds=False: pip inherits the lock, so that a start after a killed one waits for its pip as well
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                   text=True, encoding="utf-8", errors="replace", env=environment(), close_fds=False)
-        progress.start()
-        try:
-            for line in process.stdout or ():
-                log.write(line)
-                progress.read(line)
-            return "" if process.wait() == 0 else reason(progress.lines)
-        finally:
-            process.terminate()  # nothing, unless we are here after Ctrl-C or a full disk
-            process.wait()
-            progress.ended.set()
-            print(end="\n" if sys.stdout.isatty() else "")
-
-
-def reason(lines: list[str]) -> str:
-    """Why pip failed, from what it said."""
-    for pattern, meaning in MEANINGS.items():
-        if re.search(pattern, "\n".join(lines)):
-            return meaning
-    said = [line for line in lines if line] or ["it said nothing"]
-    return ([line for line in said if line.startswith("ERROR:")] or said)[-1].removeprefix("ERROR: ")
+def pip_install(progress: pip.Progress, *arguments: str | Path) -> str:
+    """Install into the environment: '' when it succeeded, else why not in a few words."""
+    return pip.run(progress, [PYTHON, "-m", "pip", "install", *pip.QUIET, "--no-warn-script-location", *arguments],
+                   environment(), LOG)
 
 
 def environment(**more: str) -> dict[str, str]:
     """The user's environment without what would lead another Python astray."""
-    bad = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONSAFEPATH", "__PYVENV_LAUNCHER__")
+    bad = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONSAFEPATH", "__PYVENV_LAUNCHER__",
+           "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
     ours = {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", "PIP_USER": "0"}
     patience = {"PIP_DEFAULT_TIMEOUT": "20", "PIP_RETRIES": "2"}  # unless the user asked for more
-    return patience | {k: v for k, v in os.environ.items() if k not in bad} | ours | more
+    kits = kit.environment(ROOT) if kit.read(ROOT) else {}
+    users = {k: v for k, v in os.environ.items() if k not in bad and not (kits and k.startswith("PIP_"))}
+    return patience | users | ours | kits | more
 
 
 def lock(file: IO[bytes]) -> None:
@@ -285,9 +230,32 @@ def make_venv() -> None:
     ran = subprocess.run([base, "-m", "venv", VENV], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                          errors="replace", env=environment(), close_fds=False)
     if ran.returncode:
-        raise UserError(f"this Python can not make an environment ({reason(ran.stdout.splitlines())}); "
+        raise UserError(f"this Python can not make an environment ({pip.reason(ran.stdout.splitlines())}); "
                         "on Debian or Ubuntu: sudo apt install python3-venv")
-    write_mark("venv", {"python": f"{sys.version_info[0]}.{sys.version_info[1]}"})
+    write_mark("venv", {"python": f"{sys.version_info[0]}.{sys.version_info[1]}", "place": str(VENV)})
+
+
+def settle() -> None:
+    """Write the environment's own path anew where the folder was moved since the last start."""
+    mark = read_mark("venv")
+    if mark.get("place", str(VENV)) == str(VENV):
+        return
+    with contextlib.suppress(OSError), LOCK.open("ab") as file:  # where nothing can be written, all else works
+        lock(file)
+        place.repair(VENV, PYTHON.parent, mark["place"])
+        write_mark("venv", mark | {"place": str(VENV)})
+
+
+def load_fault() -> str:
+    """Why llama.cpp does not load in the environment, '' if it does; asked of another process, which may crash."""
+    code = "import llama_cpp; llama_cpp.llama_backend_init()"
+    try:
+        ran = subprocess.run([PYTHON, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE, errors="replace", timeout=120, env=environment())
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{error}"
+    said = ran.stderr.strip().splitlines() or [f"it ended with status {ran.returncode}"]
+    return said[-1][:200] if ran.returncode else ""
 
 
 def install_llama(facts: Facts, asked: str) -> None:
@@ -296,18 +264,18 @@ def install_llama(facts: Facts, asked: str) -> None:
     asked = asked or before.get("asked", "")
     if before.get("pin") == pin and before["asked"] == asked:
         return
-    loads = "import llama_cpp; llama_cpp.llama_backend_init(); print('yes')"
     for backend, arguments in llama_plans(facts, asked):
         (VENV / "galen-llama.json").unlink(missing_ok=True)
-        why = pip_install(Progress(f"llama-cpp-python, {backend}"), "--force-reinstall",
+        why = pip_install(pip.Progress(f"llama-cpp-python, {backend}"), "--force-reinstall",
                           "-c", ROOT / "requirements/chat.txt", *arguments)
-        if not why and output(PYTHON, "-c", loads, within_s=120):
+        fault = "" if why else load_fault()
+        if not why and not fault:
             return write_mark("llama", {"pin": pin, "asked": asked, "backend": backend})
-        why = why or f"the wheel for {backend} does not load here"
-        if why == OFFLINE and "--extra-index-url" not in arguments:
+        why = why or f"the wheel for {backend} does not load here ({fault})"
+        if why == pip.OFFLINE and "--extra-index-url" not in arguments:
             break
         print(f"  not so: {why!a}", flush=True)
-    if before and output(PYTHON, "-c", loads, within_s=120):
+    if before and not load_fault():
         write_mark("llama", before)  # what was there before is still there
     raise UserError(f"llama-cpp-python could not be installed: {why}; see {LOG}")
 
@@ -327,9 +295,10 @@ def install_set(name: str, mark: dict[str, str], facts: Facts, asked: str) -> No
     if name == "chat":
         install_llama(facts, asked)
     arguments = [f"-c{ROOT}/requirements/{n}.txt" for n in before]
-    if picks_torch and not facts.cuda and is_reachable(f"{TORCH_CPU_WHEELS}/torch/", time.monotonic() + INDEX_WAIT_S):
+    asks_torch = picks_torch and not facts.cuda and not kit.read(ROOT)
+    if asks_torch and is_reachable(f"{TORCH_CPU_WHEELS}/torch/", time.monotonic() + INDEX_WAIT_S):
         arguments += ["--extra-index-url", TORCH_CPU_WHEELS]
-    if why := pip_install(Progress(f"{name} set", len(pins(name))), "-r", file, *arguments):
+    if why := pip_install(pip.Progress(f"{name} set", len(pins(name))), "-r", file, *arguments):
         raise UserError(f"the {name} set could not be installed: {why}; see {LOG}")
     write_mark(name, mark)
 
@@ -342,6 +311,10 @@ def set_up(names: list[str], asked: str) -> None:
     with LOCK.open("ab") as file:
         lock(file)
         began, facts = time.monotonic(), machine_facts()
+        if packed := kit.read(ROOT):
+            print("Checking the kit", flush=True)
+            if why := kit.problem(packed, names, facts.has_avx2) or kit.damage(ROOT, is_whole=not read_mark("venv")):
+                raise UserError(why)
         if not all(mark["python"] for mark in missing_sets(names, asked).values()):
             make_venv()
         for name, mark in missing_sets(names, asked).items():
@@ -349,12 +322,17 @@ def set_up(names: list[str], asked: str) -> None:
         print(f"Set up: {', '.join(names)}; {time.monotonic() - began:.0f} s", flush=True)
 
 
-def run(arguments: list[str], cwd: Path | None = None, is_last: bool = False) -> int:
+def run(arguments: list[str], cwd: Path | None = None, is_last: bool = False, python: str | Path = PYTHON) -> int:
     """The exit status of the environment's Python with Galen's folders importable; the last one takes our place."""
-    ours = environment(PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1")
+    command = [str(python), *arguments]
+    return hand_over(command, environment(PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1"), cwd, is_last)
+
+
+def hand_over(command: list[str], ours: dict[str, str], cwd: Path | None = None, is_last: bool = True) -> int:
+    """The exit status of a command; where the system can do that, it takes our place."""
     if is_last and os.name != "nt":
-        os.execve(PYTHON, [str(PYTHON), *arguments], ours)
-    process = subprocess.Popen([PYTHON, *arguments], env=ours, cwd=cwd)
+        os.execve(command[0], command, ours)
+    process = subprocess.Popen(command, env=ours, cwd=cwd)
     while True:
         with contextlib.suppress(KeyboardInterrupt):  # it got the same Ctrl-C, and answers it
             return process.wait()
@@ -372,6 +350,9 @@ def run_checks(arguments: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Set up what the command needs, then run it. Raises UserError."""
     command = next((a for a in arguments if not a.startswith("-")), "")
+    if command == "doctor":  # standard library alone is enough for it: the set-up may be what is broken
+        python = PYTHON if output(PYTHON, "-ISc", "print('yes')") else sys.executable
+        return run(["-m", "ui.commands", *arguments], is_last=True, python=python)
     asked, names = os.environ.get("GALEN_BACKEND", ""), ["chat"]
     if command == "setup":
         options = re.fullmatch(r"setup(?: (--all)| --backend[ =](\w+))*", " ".join(arguments))
@@ -382,7 +363,13 @@ def main(arguments: list[str]) -> int:
     if asked not in ("", *BACKENDS):
         raise UserError(f"'{' '.join(arguments)}': setup takes --all and --backend, with one of {', '.join(BACKENDS)}")
     if missing_sets(names, asked):
+        other = kit.other_python(kit.read(ROOT))
+        if other and output(*other, "-c", "print('yes')"):
+            return hand_over([*other, str(ROOT / "launcher.py"), *arguments], environment())
+        if why := place.problem(len(str(ROOT)), names, place.has_long_paths()):
+            raise UserError(why)
         set_up(names, asked)
+    settle()
     if command == "setup":
         print("Galen is set up.")
         return 0

@@ -42,9 +42,10 @@ STUB = "import time\nprint(time.time())\n"
 
 
 def copy_of_the_launcher(folder: Path) -> Path:
-    """launcher.py and its requirement files in folder, with a command line that does nothing."""
+    """launcher.py with its parts and its requirement files in folder, with a command line that does nothing."""
     shutil.copy(ROOT / "launcher.py", folder)
-    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    for name in ("requirements", "setup"):
+        shutil.copytree(ROOT / name, folder / name)
     (folder / "ui").mkdir()
     (folder / "ui/commands.py").write_text(STUB, encoding="utf-8")
     return folder / "launcher.py"

@@ -1,14 +1,21 @@
 """Training beside trl's SFTTrainer, in the same run: speed, loss, memory, and whether a killed run comes back equal.
 
     .venv/bin/python bench/train.py                          everything, three rounds (about 40 minutes on two cores)
-    .venv/bin/python bench/train.py --only vocab             one of speed, vocab, resume
+    .venv/bin/python bench/train.py --only vocab             one of speed, vocab, resume, qlora
     .venv/bin/python bench/train.py --rows 160 --rounds 1    a short look
+    .venv/bin/python bench/train.py --only qlora --tiny --rows 32 --rounds 1    the code of qlora, without a GPU
 
 The embedded model on MTS-Dialog (--data FOLDER with train.csv and validation.csv; ../shared/data/mts-dialog), one
 epoch over the first rows of a seeded order, batch 8, LoRA, bfloat16, gradient checkpointing: trl's defaults, and ours
 in the same. Both sides get the same token ids and labels, so one epoch is the same supervised tokens. Each side is a
 process of its own; a round is ours, trl, trl with length grouping; figures are medians of the rounds' ratios. Losses
 are measured by plain transformers + peft in float32.
+
+qlora is for a CUDA GPU that computes in bfloat16, and part of everything where there is a GPU: a random model of Gemma
+3 1B's shape in NF4, batch 4, 4 batches a step, rows of up to 1,024 tokens; a round is ours, trl. It was NEVER RUN on a
+GPU: none was there when it was written. With --tiny all of it ran on a CPU, but for what is there on CUDA only: loading
+onto the device, the clock's synchronize, the peak of VRAM, and the paged AdamW and packing that ours switches on by
+itself. The speeds of a CPU say nothing of a GPU.
 """
 
 import argparse
@@ -44,6 +51,11 @@ ALL_ROWS = dict(min_chars=0, max_words=0, exact_duplicates="keep", near_duplicat
                 leaks="keep", test_share=0.0)
 SETTINGS = dict(batch=8, epochs=1.0, lr=2e-3, rank=16, alpha=32, dropout=0.05, max_len=1024, seed=0, weight_decay=0.0,
                 gradient_checkpointing=True, evals=1, shown_answers=0, checkpoints=1, keep_awake=False, notify=False)
+# trl's defaults, and the recipes of Gemma 3 1B; the first epoch warms both sides up, the second is measured
+QLORA = dict(load_4bit=True, precision="bfloat16", batch=4, accumulate=4, lr=2e-4, epochs=2.0)
+TINY = dict(vocab_size=8192, hidden_size=128, intermediate_size=256, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=64, query_pre_attn_scalar=64, max_position_embeddings=2048,
+            sliding_window=64)
 BARS = {"vs_trl": 2.0, "vs_trl_grouped": 0.98, "peak_mb_vocab": 0.5, "peak_vs_trl": 1.05, "resume_bit_equal": 1}
 
 
@@ -76,9 +88,10 @@ def side(name: str, folder: Path) -> dict[str, Any]:
 
 
 def environment() -> dict[str, str]:
-    """What ui/jobs.py gives a job, for every side."""
-    return {"OMP_WAIT_POLICY": "passive", "MALLOC_ARENA_MAX": "1", **os.environ, "PYTHONPATH": str(runs.ROOT),
-            "PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    """What ui/jobs.py gives a job, for every side; and one GPU: with more the batches would grow."""
+    return {"CUDA_VISIBLE_DEVICES": "0", "OMP_WAIT_POLICY": "passive", "MALLOC_ARENA_MAX": "1", **os.environ,
+            "PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1"}
 
 
 def start(folder: Path, config: TrainConfig | None) -> subprocess.Popen:
@@ -169,6 +182,44 @@ def resume(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     return {"resume_bit_equal": int(is_equal and bool(names)), "killed_at": [6, 15]}
 
 
+def qlora(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Both sides' QLoRA, in rounds of ours and trl."""
+    inside = folder / "qlora"
+    if args.tiny:
+        base = write_base(inside / "base", TINY, runs.DEMO_BASE / "tokenizer.model")
+    else:
+        base = write_base(inside / "base", SHAPES["gemma3-1b"])
+    config = config_of(folder, args.threads, base=str(base), **QLORA)
+    runs.write_json(inside / "plan.json", {"base": str(base), "threads": args.threads,
+                                           "config": knobs.to_json(config)})
+    made = side("samples", inside)
+    rounds: dict[str, list[dict[str, Any]]] = {"ours": [], "trl": []}
+    for k in range(args.rounds):
+        for name, taken in rounds.items():
+            taken.append(side(f"{name}_qlora", inside) | {"others": round(os.getloadavg()[0], 2)})
+            say(f"round {k + 1}, QLoRA, {name}: {taken[-1]}")
+    shape = json.loads((base / "config.json").read_text())
+    return {"qlora_shape": shape, "qlora_tokens": made, **qlora_figures(made, rounds)}
+
+
+def qlora_figures(made: dict[str, Any], rounds: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Tokens a second of the second epoch, and on a GPU the most that PyTorch allocated there.
+
+    made: what the side "samples" said. rounds: what the sides "ours" and "trl" said, one a round. The peaks hold
+    loading and our evaluations, but not what bitsandbytes allocates by itself: the state of our paged AdamW.
+    """
+    seconds = {name: [one["epoch_s"] for one in taken] for name, taken in rounds.items()}
+    found = {"qlora_vs_trl": ratio(seconds["trl"], seconds["ours"]), "qlora_device": rounds["ours"][0]["device"],
+             "qlora_steps": {name: taken[0]["steps"] for name, taken in rounds.items()}}
+    for key, tokens in (("qlora_supervised_tokens_per_s", "supervised"), ("qlora_tokens_per_s", "tokens")):
+        found[key] = {name: [round(made[tokens] / one, 1) for one in all_] for name, all_ in seconds.items()}
+    if "peak_vram_mb" in rounds["ours"][0]:
+        peaks = {name: [one["peak_vram_mb"] for one in taken] for name, taken in rounds.items()}
+        found |= {"qlora_peak_vs_trl": ratio(peaks["ours"], peaks["trl"]),
+                  "qlora_peak_vram_mb": {name: [round(one) for one in all_] for name, all_ in peaks.items()}}
+    return found
+
+
 def last_step(folder: Path) -> int:
     """The last step that the run in folder has told of."""
     path = folder / runs.EVENTS
@@ -176,7 +227,15 @@ def last_step(folder: Path) -> int:
     return max((event["step"] for event in map(json.loads, lines) if event["kind"] == "step"), default=0)
 
 
-PARTS = {"speed": speed, "vocab": vocab, "resume": resume}
+PARTS = {"speed": speed, "vocab": vocab, "resume": resume, "qlora": qlora}
+
+
+def wanted(args: argparse.Namespace) -> list[str]:
+    """The parts to measure: qlora unasked only on a GPU."""
+    if args.only:
+        return [args.only]
+    import torch
+    return [part for part in PARTS if part != "qlora" or args.tiny or torch.cuda.is_available()]
 
 
 def say(text: str) -> None:
@@ -186,6 +245,7 @@ def say(text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Training beside trl's.")
     parser.add_argument("--only", choices=list(PARTS), help="one part of it")
+    parser.add_argument("--tiny", action="store_true", help="qlora on a model of two small layers, with or without GPU")
     parser.add_argument("--data", type=Path, default=DATA, help="folder with train.csv and validation.csv")
     parser.add_argument("--rows", type=int, default=400, help="training rows (0 = all)")
     parser.add_argument("--rounds", type=int, default=3)
@@ -198,15 +258,15 @@ def main() -> None:
         folder = Path(name)
         write_rows(args.data, folder, args.rows, seed=0)
         config = config_of(folder, args.threads)
-        if args.only in (None, "vocab"):
+        parts = wanted(args)
+        if "vocab" in parts:
             write_base(folder / "wide", SHAPES["gemma3-270m"])
         runs.write_json(folder / "plan.json", {
             "base": str(runs.DEMO_BASE), "wide": str(folder / "wide"), "threads": args.threads,
             "config": knobs.to_json(config)})
         found: dict[str, Any] = {"cores": args.threads, "load_before": os.getloadavg()[0]}
-        for part, measure in PARTS.items():
-            if args.only in (None, part):
-                found |= measure(folder, args)
+        for part in parts:
+            found |= PARTS[part](folder, args)
     found["bars"] = BARS
     print(json.dumps(found))
 

@@ -3,10 +3,12 @@
 samples    the bench's rows as our samples, for everybody: FOLDER/samples.json
 trl        trl's SFTTrainer at its defaults on these samples; trl_grouped: with its length grouping switched on
 score      the validation loss of FOLDER/adapter, by plain transformers + peft in float32
+ours_qlora, trl_qlora    two epochs of QLoRA, the second timed; the GPU's peak where there is one
 plain      one step with the vocabulary of Gemma 3, the loss as transformers computes it; trl_step, our_step: as they do
 """
 
 import json
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -39,7 +41,9 @@ def samples(folder: Path) -> dict[str, Any]:
                    prepare(examples, tokenizer, config.max_len).samples]
             for name, examples in (("training", rows.training), ("validation", rows.validation))}
     (folder / "samples.json").write_text(json.dumps(made))
-    return {name: len(rows) for name, rows in made.items()} | {"supervised": learned(made["training"])}
+    lengths = [len(row["input_ids"]) for row in made["training"]]
+    return {name: len(rows) for name, rows in made.items()} | {
+        "supervised": learned(made["training"]), "tokens": sum(lengths), "longest": max(lengths)}
 
 
 def learned(rows: list[dict[str, list[int]]]) -> int:
@@ -56,7 +60,19 @@ def lora(config: dict[str, Any]) -> Any:
                       target_modules=list(PROJECTIONS), task_type="CAUSAL_LM")
 
 
-def trl(folder: Path, *, is_grouped: bool = False) -> dict[str, Any]:
+def loading(config: dict[str, Any]) -> dict[str, Any]:
+    """How trl's base is loaded: in float32, or for QLoRA quantized as ours is."""
+    import torch
+    from transformers import BitsAndBytesConfig
+    if not config["load_4bit"]:
+        return {"dtype": torch.float32}
+    nf4 = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                             bnb_4bit_compute_dtype=torch.bfloat16)
+    return {"dtype": torch.bfloat16, "quantization_config": nf4,
+            "device_map": {"": 0 if torch.cuda.is_available() else "cpu"}}
+
+
+def sft_trainer(folder: Path, *, is_grouped: bool = False) -> Any:
     """trl's SFTTrainer on the samples: its defaults, but for what the bench's TrainConfig says of the training."""
     import torch
     from datasets import Dataset
@@ -65,7 +81,6 @@ def trl(folder: Path, *, is_grouped: bool = False) -> dict[str, Any]:
 
     from models import knobs
     from train.config import TrainConfig
-    from train.peak import peak_rss_mb
     plan = plan_of(folder)
     config, base = plan["config"], plan["base"]
     torch.set_num_threads(plan["threads"])
@@ -76,14 +91,20 @@ def trl(folder: Path, *, is_grouped: bool = False) -> dict[str, Any]:
     more = {"train_sampling_strategy": "group_by_length"} if is_grouped else {}
     arguments = SFTConfig(
         output_dir=str(folder / "trl"), use_cpu=not torch.cuda.is_available(), report_to="none", disable_tqdm=True,
-        per_device_train_batch_size=config["batch"], learning_rate=config["lr"], num_train_epochs=config["epochs"],
-        lr_scheduler_type="cosine", warmup_steps=knobs.from_json(TrainConfig, config).warmup_steps(steps),
-        weight_decay=config["weight_decay"], max_length=config["max_len"], seed=config["seed"], save_strategy="no",
-        **more)
+        per_device_train_batch_size=config["batch"], gradient_accumulation_steps=config["accumulate"],
+        learning_rate=config["lr"], num_train_epochs=config["epochs"], lr_scheduler_type="cosine",
+        warmup_steps=knobs.from_json(TrainConfig, config).warmup_steps(steps), weight_decay=config["weight_decay"],
+        max_length=config["max_len"], seed=config["seed"], save_strategy="no", **more)
     set_seed(config["seed"])
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    trainer = SFTTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows),
-                         processing_class=AutoTokenizer.from_pretrained(base), peft_config=lora(config))
+    model = AutoModelForCausalLM.from_pretrained(base, **loading(config))
+    return SFTTrainer(model=model, args=arguments, train_dataset=Dataset.from_list(rows),
+                      processing_class=AutoTokenizer.from_pretrained(base), peft_config=lora(config))
+
+
+def trl(folder: Path, *, is_grouped: bool = False) -> dict[str, Any]:
+    """The samples learned by trl's SFTTrainer, its adapter in FOLDER/adapter."""
+    from train.peak import peak_rss_mb
+    trainer = sft_trainer(folder, is_grouped=is_grouped)
     began = time.perf_counter()
     trainer.train()
     train_s = time.perf_counter() - began
@@ -93,6 +114,62 @@ def trl(folder: Path, *, is_grouped: bool = False) -> dict[str, Any]:
 
 def trl_grouped(folder: Path) -> dict[str, Any]:
     return trl(folder, is_grouped=True)
+
+
+def trl_qlora(folder: Path) -> dict[str, Any]:
+    """The seconds of trl's last epoch, and on_gpu's."""
+    import torch
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        """The seconds of an epoch, to the end of what the GPU was given to do."""
+
+        def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+            self.began = self.now()
+
+        def on_epoch_end(self, *_: Any, **__: Any) -> None:
+            self.epoch_s = self.now() - self.began
+
+        def now(self) -> float:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            return time.perf_counter()
+
+    trainer, clock = sft_trainer(folder), Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    return {"epoch_s": clock.epoch_s, "steps": trainer.state.global_step} | on_gpu()
+
+
+def ours_qlora(folder: Path) -> dict[str, Any]:
+    """The same of a whole run of ours, by the worker's own code, in FOLDER/run.
+
+    Raises RuntimeError if it learned from other tokens than the samples hold.
+    """
+    from models import runs
+    from models.job import Job
+    from train.worker import work
+    run, config = folder / "run", plan_of(folder)["config"]
+    shutil.rmtree(run, ignore_errors=True)
+    runs.make_folder(run)
+    runs.write_json(run / runs.CONFIG, config)
+    work(Job(run))
+    steps = [event for event in map(json.loads, (run / runs.EVENTS).read_text().splitlines())
+             if event["kind"] == "step"]
+    rows = json.loads((folder / "samples.json").read_text())["training"]
+    wanted, found = config["epochs"] * learned(rows), runs.read_json(run / runs.RESULT)["supervised_tokens"]
+    if found != wanted:
+        raise RuntimeError(f"ours learned from {found} tokens, and the samples for trl have {wanted:.0f}")
+    last = [step["seconds"] for step in steps if step["step"] > len(steps) * (1 - 1 / config["epochs"])]
+    return {"epoch_s": sum(last), "steps": len(steps)} | on_gpu()
+
+
+def on_gpu() -> dict[str, Any]:
+    """Where this process computed; on a GPU, the most that PyTorch had allocated there (MB of 10^6 bytes)."""
+    import torch
+    if not torch.cuda.is_available():
+        return {"device": "cpu"}
+    return {"device": torch.cuda.get_device_name(), "peak_vram_mb": torch.cuda.max_memory_allocated() / 1e6}
 
 
 def score(folder: Path) -> dict[str, Any]:
@@ -189,5 +266,6 @@ def _status(name: str) -> int:
 
 
 if __name__ == "__main__":
-    SIDES = {one.__name__: one for one in (samples, trl, trl_grouped, score, plain, trl_step, our_step)}
+    SIDES = {one.__name__: one for one in (samples, trl, trl_grouped, trl_qlora, ours_qlora, score, plain, trl_step,
+                                            our_step)}
     print(json.dumps(SIDES[sys.argv[1]](Path(sys.argv[2]))))

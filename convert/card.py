@@ -15,12 +15,13 @@ from convert.modelfile import NAME as MODELFILE
 from models import runs
 from models.base import config, family, fingerprint
 from models.errors import UserError
-from models.library import DEMO_WORDS
+from models.library import DEMO_WORDS, find_model
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 CACHED = re.compile(r"models--([\w.-]+?)--([\w.-]+)")       # how the hub's cache names a folder
 OURS = "exported by Galen"          # in every card that write_card made
 PASSED, FAILED, STRUCTURE, UNCHECKED = "passed", "FAILED", "structure only", "not checked"      # what verdict() says
+HELD_OUT = ("",)                                            # what a comparison is measured on: held-out rows
 LARGEST_CELL = 80                                           # characters
 LIMITS = """\
 This model is for study, and for preparing work that a qualified person checks. It is no medical device and no
@@ -35,7 +36,7 @@ what it was trained on."""
 class Facts:
     """What a card is written from. adapters: PEFT folders in order; the run that made each, where known, is its parent.
 
-    ggufs: the model files that are there. evaluation: a JSON list of tables by name, as evaluation/ writes it.
+    ggufs: the model files that are there. evaluations: what evaluations_of() finds.
     """
     title: str
     base: Path
@@ -43,7 +44,7 @@ class Facts:
     adapters: Sequence[Path] = ()
     ggufs: Sequence[str] = ()
     others: Sequence[str] = ()
-    evaluation: Path | None = None
+    evaluations: Sequence[Path] = ()
     is_embedded: bool = False
 
 
@@ -51,7 +52,7 @@ def write_card(facts: Facts, report: Mapping[str, Any]) -> str:
     """The text of README.md. report: report.json's content."""
     parts = [_front_matter(facts), f"# {facts.title}", _what_it_is(facts), "## Intended use and limits", LIMITS,
              "## Files", _files(facts, report), _checked(facts, report), "## Base model and licence", _base(facts),
-             *_training(facts), *_evaluation(facts), "## Use", _use(facts)]
+             *_training(facts), *_evaluations(facts), "## Use", _use(facts)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -196,33 +197,62 @@ def _recipe(settings: Mapping[str, Any]) -> list[list[str]]:
     return [["setting", "value"], *([f"`{key}`", _cell(value)] for key, value in kept.items())]
 
 
-def evaluation_of(adapters: Sequence[Path]) -> Path | None:
-    """The result of the newest evaluation of the last of these adapters as it is now; None if there was none."""
+def evaluations_of(adapters: Sequence[Path]) -> tuple[Path, ...]:
+    """What the evaluations of the last of these adapters, as it is now, left for a card; of equal ones the newest.
+
+    Each is the result of a comparison on held-out rows, or the table of a benchmark.
+    """
     weights = adapters[-1] / WEIGHTS if adapters else None
     if not weights or not weights.is_file():
-        return None
+        return ()
     results = [path for pattern in (f"runs/*/{runs.RESULT}", f"runs/*/*/{runs.RESULT}")
                for path in runs.home().glob(pattern) if path.stat().st_mtime >= weights.stat().st_mtime]
-    for path in sorted(results, key=lambda path: path.stat().st_mtime, reverse=True):
+    newest: dict[tuple[str, ...], Path] = {}
+    for path in sorted(results, key=lambda path: path.stat().st_mtime):
         with suppress(UserError):                           # of some other job, which is none of ours
-            settings = _json(path.with_name(runs.CONFIG))
-            named = settings.get("adapter")
-            if (isinstance(named, str) and "rows" in settings and isinstance(runs.read_json(path), list)
-                    and Path(named).resolve() == adapters[-1].resolve()):
-                return path
-    return None
+            asked = _asked(_json(path.with_name(runs.CONFIG)), adapters[-1].resolve())
+            left = path.with_name(runs.REPORT_TABLE) if asked != HELD_OUT else path
+            if asked and left.is_file() and isinstance(runs.read_json(path), list):
+                newest[asked] = left
+    return tuple(newest[asked] for asked in sorted(newest))
 
 
-def _evaluation(facts: Facts) -> list[str]:
-    if not facts.evaluation or not facts.evaluation.is_file():
-        return []
-    rows = runs.read_json(facts.evaluation)
+def _asked(settings: Mapping[str, Any], adapter: Path) -> tuple[str, ...]:
+    """What a job measured the adapter on; () if it measured something else."""
+    named = settings.get("adapter")
+    if "rows" in settings and isinstance(named, str) and Path(named).resolve() == adapter:
+        return HELD_OUT
+    models = [name for name in (settings.get("model"), settings.get("against")) if name and isinstance(name, str)]
+    if settings.get("benchmark") and any(_is_of(name, adapter) for name in models):
+        return tuple(str(settings.get(key, "")) for key in ("benchmark", "file", "model", "against"))
+    return ()
+
+
+def _is_of(name: str, adapter: Path) -> bool:
+    """Whether what a person called name is the adapter, the run that made it, or what was exported from it there."""
+    run = adapter.parent if (adapter.parent / runs.EVENTS).is_file() else adapter
+    found = next((path for path in (Path(name).expanduser(), runs.home() / "runs" / name) if path.exists()), None)
+    if found is None:
+        with suppress(UserError):                           # no longer here
+            found = find_model(name)
+    return found is not None and (found.resolve() == run or run in found.resolve().parents)
+
+
+def _evaluations(facts: Facts) -> list[str]:
+    parts = [_evaluation(path) for path in facts.evaluations if path.is_file()]
+    return ["## Evaluation", *parts] if any(parts) else []
+
+
+def _evaluation(path: Path) -> str:
+    """A benchmark's table as it is, one heading lower; or the scores of a comparison."""
+    if path.name == runs.REPORT_TABLE:
+        return path.read_text(encoding="utf-8").replace("## ", "### ", 1).strip()
+    rows = runs.read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{facts.evaluation} holds no list of scores; run the evaluation again.")
+        raise UserError(f"{path} holds no list of scores; run the evaluation again.")
     plain = [{key: value for key, value in row.items() if isinstance(value, str | int | float)} for row in rows]
     keys = list(dict.fromkeys(key for row in plain for key in row))
-    table = [keys, *([_cell(row.get(key, "")) for key in keys] for row in plain)]
-    return ["## Evaluation", _table(table)] if keys else []
+    return _table([keys, *([_cell(row.get(key, "")) for key in keys] for row in plain)]) if keys else ""
 
 
 def _use(facts: Facts) -> str:

@@ -14,7 +14,7 @@ from convert.lora_check import check_lora
 from convert.model import MergedModel
 from convert.planned import Planned, long_row_tokens
 from convert.probes import Messages, read_heldout
-from convert.publish import Exported, deliver, publish, push_again
+from convert.publish import Exported, deliver, publish, send_again
 from convert.quantize import check_room, sizes
 from convert.report import check_place
 from convert.scratch import scratch
@@ -43,6 +43,7 @@ class Task:
     unmerged: MergedModel | None        # the base alone, which an adapter file is tried on
     heldout: list[Messages]
     progress: Progress
+    tell: Callable[[FileReport], None]  # of each file, once it is checked
 
     def part(self, kind: str) -> Path:
         """Where the file of that kind is made."""
@@ -66,13 +67,13 @@ def export(config: ExportConfig, job: Job, limits: Mapping[str, float] = check.K
     """
     progress, place, published = _progress(job), Path(config.source), False
     try:
-        if push_again(config, job, progress):
+        if send_again(config, job, progress):
             return
         source = resolve(config, job.folder)
         finals, place = _finals(config, source), source.out
         with scratch(source.out) as folder:
             progress("Reading the model", 0, 1)
-            task = _prepare(config, source, finals, folder, progress)
+            task = _prepare(config, source, finals, folder, job, progress)
             for text in _notes(task):
                 job.event("note", text=text)
             exported = _make(task, limits)
@@ -126,7 +127,8 @@ def _refuse_existing(finals: Mapping[str, Path]) -> None:
                                 "folder.")
 
 
-def _prepare(config: ExportConfig, source: Source, finals: dict[str, Path], folder: Path, progress: Progress) -> Task:
+def _prepare(config: ExportConfig, source: Source, finals: dict[str, Path], folder: Path, job: Job,
+             progress: Progress) -> Task:
     """Everything that can be refused is refused here, before any work."""
     _refuse_existing(finals)                    # once more, now that no other export can put anything there
     model = MergedModel(source.base, source.adapters, source.title)
@@ -140,7 +142,8 @@ def _prepare(config: ExportConfig, source: Source, finals: dict[str, Path], fold
     if model.projector_plan and config.gguf_types:
         finals[check.MMPROJ] = source.out / f"mmproj-{source.stem}-{model.projector_plan.type_name}.gguf"
     task = Task(config=config, source=source, finals=finals, folder=folder, model=model, lora=lora, unmerged=unmerged,
-                heldout=read_heldout(source.heldout) if source.heldout else [], progress=progress)
+                heldout=read_heldout(source.heldout) if source.heldout else [], progress=progress,
+                tell=lambda report: job.event("file", **report.to_json(report.path.name)))
     if check.MMPROJ in finals:
         handover.check_replaceable(finals[check.MMPROJ])
     if any(_is_weighed(task, name) for name in config.gguf_types):
@@ -196,12 +199,14 @@ def _make(task: Task, limits: Mapping[str, float]) -> Exported:
         reference.release_layers()
     matrix = _write(task, survey)
     files, planned = [(task.part(name), name) for name in types], Planned(plan=task.model.plan, weighed=set(matrix))
-    if survey and reference:
-        reports = check.check_files(files, survey, reference, planned, task.progress, limits, task.config.threads)
-    else:
-        reports = check.check_structure(files, planned, task.progress, task.config.threads)
-    for report in reports:
-        report.has_importance = report.type_name in matrix
+    reports: list[FileReport] = []
+    for file in files:
+        if survey and reference:
+            reports += check.check_files([file], survey, reference, planned, task.progress, limits, task.config.threads)
+        else:
+            reports += check.check_structure([file], planned, task.progress, task.config.threads)
+        reports[-1].has_importance = file[1] in matrix
+        task.tell(reports[-1])
     if check.MMPROJ in task.finals:
         assert task.model.projector_plan
         reports.append(check.check_projector(task.part(check.MMPROJ), task.model.projector_plan,

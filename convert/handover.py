@@ -34,7 +34,7 @@ class HandOver:
     model: str = ""
     projector: str = ""
     system: str = ""
-    evaluation: Path | None = None
+    evaluations: Sequence[Path] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def complete(wanted: HandOver, files: Sequence[str], progress: Progress) -> Hand
     ours = list(dict.fromkeys(ours))
     ggufs = [name for name in ours if name.endswith(".gguf") and not name.startswith(("mmproj", "imatrix"))]
     facts = Facts(title=wanted.title, base=wanted.base, licence=licence, adapters=wanted.adapters, ggufs=ggufs,
-                  others=[name for name in ours if name not in ggufs], evaluation=wanted.evaluation,
+                  others=[name for name in ours if name not in ggufs], evaluations=wanted.evaluations,
                   is_embedded=wanted.title.lower().startswith(f"galen {DEMO_NAME}"))
     _write(wanted.out / CARD, write_card(facts, report))
     kept = {name: digest for name, digest in earlier.items() if name.endswith(WEIGHTS) and name not in files}

@@ -6,7 +6,6 @@ imported online.
 
 import argparse
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from convert.handover import handed_over
+from models import online, outside, token
 from models.errors import UserError
 from models.header import read_metadata
+from models.hub_words import hub_host
 from runtime import child
 from tasks.phi import Hit, find
 
@@ -100,10 +101,7 @@ def _texts(path: Path) -> list[tuple[str, str]]:
 
 def _in_child(arguments: list[str], progress: Progress) -> str:
     options = child.options()
-    options["env"] |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1",
-                       "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        options["env"].pop(name, None)
+    options["env"] = online.environment(options["env"])
     process = subprocess.Popen(child.command("convert.hub", *arguments), stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True, encoding="utf-8", **options)
     assert process.stdout and process.stderr
@@ -121,7 +119,7 @@ def _in_child(arguments: list[str], progress: Progress) -> str:
     if status == 2:
         raise UserError(errors.splitlines()[-1] if errors else "The upload failed.")
     if status:
-        raise RuntimeError(f"The upload ended with status {status}:\n{errors[-4000:]}")
+        raise RuntimeError(f"The upload ended with status {status}:\n{token.hidden(errors)[-4000:]}")
     return address
 
 
@@ -132,8 +130,10 @@ def main() -> None:
     parser.add_argument("repo")
     parser.add_argument("--public", action="store_true")
     asked = parser.parse_args()
+    outside.watch()
     try:
-        _upload(asked.folder, asked.repo, asked.public)
+        with outside.reason(f"the hub: upload to {asked.repo}"):
+            _upload(asked.folder, asked.repo, asked.public)
     except UserError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
@@ -141,13 +141,14 @@ def main() -> None:
 
 def _upload(folder: Path, name: str, is_public: bool) -> None:
     import httpx2
-    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-    api = HfApi()
+    used = token.find()
+    if used is None:
+        raise UserError(f"There is no token for the hub: make one with the right to write at {token.PAGE}, and "
+                        f"{token.KEEP}.")
+    api = HfApi(token=token.for_hub())
     try:
-        if not get_token():
-            raise UserError("There is no token for the hub: make one with the right to write at "
-                            "https://huggingface.co/settings/tokens, and set HF_TOKEN to it or run `hf auth login`.")
         _say("Making the repository", 0, 1)
         repo = api.create_repo(name, private=not is_public, exist_ok=True).repo_id
         is_private = api.repo_info(repo).private
@@ -166,30 +167,32 @@ def _upload(folder: Path, name: str, is_public: bool) -> None:
     except HFValidationError as error:
         raise UserError(f"{name!r} is no name for a repository; use owner/name.") from error
     except (HfHubHTTPError, httpx2.HTTPError, RuntimeError, ValueError) as error:
-        raise _explained(error, name, HfHubHTTPError, httpx2.HTTPError) from error
+        raise _explained(error, name, used, HfHubHTTPError, httpx2.HTTPError) from error
 
 
-def _explained(error: Exception, repo: str, refused: type[Exception], unreachable: type[Exception]) -> BaseException:
+def _explained(error: Exception, repo: str, used: token.Token, refused: type[Exception],
+               unreachable: type[Exception]) -> BaseException:
     """The error in one line for a person; what is no answer of the hub and no broken connection stays as it is."""
     cause: BaseException | None = error
     while cause and not isinstance(cause, refused | unreachable):
         cause = cause.__cause__
     if isinstance(cause, refused):
         status = getattr(getattr(cause, "response", None), "status_code", 0)
-        texts = {401: "The hub does not know your token; make a new one with the right to write at "
-                      "https://huggingface.co/settings/tokens and set HF_TOKEN to it.",
+        texts = {401: f"The hub does not know your token, which {used.source} holds; make a new one with the right to "
+                      f"write at {token.PAGE}, and {token.KEEP}.",
                  403: f"Your token may not write to {repo}; use one with the right to write, or a repository of yours.",
                  404: f"The hub knows no repository or owner {repo}; check the name."}
-        return UserError(texts.get(status, f"The hub refused the upload to {repo} (status {status}): {_line(cause)}."))
+        return UserError(texts.get(status) or f"The hub refused the upload to {repo} (status {status}): "
+                                              f"{_line(cause, used)}.")
     if cause:
-        where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-        return UserError(f"The hub at {where} can not be reached ({_line(cause) or type(cause).__name__}); "
+        return UserError(f"The hub at {hub_host()} can not be reached ({_line(cause, used) or type(cause).__name__}); "
                          "check the connection and try again.")
     return error
 
 
-def _line(error: Any) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")
+def _line(error: Any, used: token.Token) -> str:
+    """What the error says, without the token, which a proxy may have put into its answer."""
+    return token.hidden(" ".join(str(error).replace(used.value, "...").split()))[:200].rstrip(".")
 
 
 def _say(text: str, done: int, of: int, **more: str) -> None:

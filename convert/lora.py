@@ -104,7 +104,19 @@ class LoraFile:
             finally:
                 writer.close()
 
-    def _write(self, writer: gguf.GGUFWriter, progress: Callable[[int, int], None]) -> None:
+    def exact_bytes(self, folder: Path) -> int:
+        """The size that write() will give. folder: where the file's header lies for a moment."""
+        path = folder / "adapter-header.gguf"
+        writer = gguf.GGUFWriter(path, self.architecture)
+        try:
+            self._write_head(writer)
+        finally:
+            writer.close()
+        sizes = [path.stat().st_size, *(4 * math.prod(shape) for pair in self.pairs for shape in pair.shapes)]
+        path.unlink()
+        return sum(gguf.GGUFWriter.ggml_pad(size, writer.data_alignment) for size in sizes)
+
+    def _write_head(self, writer: gguf.GGUFWriter) -> None:
         for key, value in self.metadata.items():
             getattr(writer, ADDERS[type(value)])(key, value)
         writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -115,6 +127,9 @@ class LoraFile:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+
+    def _write(self, writer: gguf.GGUFWriter, progress: Callable[[int, int], None]) -> None:
+        self._write_head(writer)
         assert writer.fout
         for done, pair in enumerate(self.pairs):
             progress(done, len(self.pairs))

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,59 @@ def make(base: Path, tokenizer: Tokenizer, model: str, *, projector: str = "", s
         notes.append("Ollama drops unprintable characters of the system message below.")
     return Modelfile(model=model, projector=projector, template=form.go(), system=system, licence=licence,
                      parameters={"stop": stops(form, tokenizer), **sampling(base)}, notes=tuple(notes))
+
+
+def read(text: str) -> Modelfile:
+    """What text() wrote, and people may have edited since. Raises UserError for what it does not know."""
+    found: dict[str, list[str]] = {"FROM": [], "TEMPLATE": [], "SYSTEM": [], "LICENSE": []}
+    parameters: dict[str, Any] = {}
+    for word, value in _commands(text):
+        if word == "PARAMETER":
+            name, _, given = value.partition(" ")
+            if name == "stop":
+                parameters.setdefault("stop", []).append(_unquoted(given))
+            else:
+                parameters[name] = _figure(name, given)
+        elif word in found:
+            found[word].append(_unquoted(value))
+        else:
+            raise UserError(f"{NAME} holds {word}, which is not read here; run `ollama create` in its folder.")
+    if not found["FROM"] or not found["TEMPLATE"]:
+        raise UserError(f"{NAME} lacks FROM or TEMPLATE; export again.")
+    names = [name.removeprefix("./") for name in found["FROM"]]
+    if any("/" in name or "\\" in name for name in names):
+        raise UserError(f"{NAME} names a file in another folder; run `ollama create` in its own.")
+    return Modelfile(model=names[0], projector=names[1] if len(names) > 1 else "", template=found["TEMPLATE"][0],
+                     parameters=parameters, system="".join(found["SYSTEM"]), licence="".join(found["LICENSE"]))
+
+
+def _figure(name: str, given: str) -> float:
+    try:
+        return int(given) if re.fullmatch(r"[+-]?\d+", given) else float(given)
+    except ValueError:
+        raise UserError(f"In {NAME}, {name} is {given}; it must be a number.") from None
+
+
+def _commands(text: str) -> Iterator[tuple[str, str]]:
+    """(command, what follows it as it is written) of each; a value in three quotes may have many lines."""
+    lines = iter(text.splitlines(keepends=True))
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        word, _, value = line.partition(" ")
+        while value.count(QUOTES) % 2:
+            more = next(lines, None)
+            if more is None:
+                raise UserError(f"{NAME} ends within a text; export again.")
+            value += more
+        yield word.upper(), value.rstrip("\r\n")
+
+
+def _unquoted(value: str) -> str:
+    for quote in (QUOTES, '"'):
+        if value.startswith(quote) and value.endswith(quote) and len(value) >= 2 * len(quote):
+            return value[len(quote):-len(quote)]
+    return value
 
 
 def stops(form: Form, tokenizer: Tokenizer) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from convert import check, handover, hub, modelfile, ollama, probes
 from convert import report as report_page
-from convert.card import FAILED, PASSED, STRUCTURE, UNCHECKED, evaluation_of, verdict
+from convert.card import FAILED, PASSED, STRUCTURE, UNCHECKED, evaluations_of, verdict
 from convert.check import FileReport
 from convert.config import SAFETENSORS, ExportConfig
 from convert.handover import HandedOver, HandOver
@@ -18,7 +18,7 @@ from convert.probes import Messages
 from convert.source import Source
 from convert.survey import Progress, Survey, ids_or_none
 from convert.vocab import Vocab
-from models import runs
+from models import outside, runs
 from models.errors import UserError
 from models.header import read_metadata
 from models.job import Job
@@ -31,7 +31,8 @@ from tasks.prompt import prompt_ids
 ANSWER_CTX_TOKENS = 4096
 STAGE = "stage"                 # in the scratch folder: the output folder as it will be
 SMALL_BYTES = 1 << 22
-PUSHED = ("source", "push", "public", "allow_identifiers", "threads")      # what pushing an earlier export goes by
+OLLAMA = "Ollama, where OLLAMA_HOST says it is"
+SENT = ("source", "ollama", "push", "public", "allow_identifiers", "threads")    # what an earlier export is sent by
 WORDS = {PASSED: "checked", FAILED: "FAILED its check", STRUCTURE: "structure checked", UNCHECKED: "not checked"}
 
 
@@ -161,7 +162,8 @@ def deliver(exported: Exported, done: HandedOver, job: Job, progress: Progress) 
     """
     _refuse_failed(exported)
     if exported.config.ollama:
-        _to_ollama(exported, done, job, progress)
+        with outside.reason(OLLAMA):
+            _to_ollama(exported, done, job, progress)
     if exported.config.push:
         known = [read_licence(exported.source.base).text, exported.vocab.template if exported.vocab else ""]
         _to_hub(exported.config, exported.source.out, known, job, progress)
@@ -181,7 +183,7 @@ def _hand_over(exported: Exported, stage: Path, progress: Progress) -> HandedOve
     wanted = HandOver(out=stage, title=source.title, base=source.base, adapters=source.adapters,
                       tokenizer=exported.survey.tokenizer if exported.survey else exported.vocab,
                       is_bos_added=keys.get("tokenizer.ggml.add_bos_token", True), model=model, projector=projector,
-                      system=modelfile.shared_system(exported.heldout), evaluation=evaluation_of(source.adapters))
+                      system=modelfile.shared_system(exported.heldout), evaluations=evaluations_of(source.adapters))
     return handover.complete(wanted, names, progress)
 
 
@@ -204,17 +206,34 @@ def _to_ollama(exported: Exported, done: HandedOver, job: Job, progress: Progres
     if not done.described:
         raise UserError(f"The files are in {out}, but nothing was sent to Ollama. {done.note}")
     ollama.create(name, out, done.described, progress, done.digests)
-    job.event("note", text=f"Ollama has {name}; try: ollama run {name}")
     path = next(exported.final(one) for one in exported.passed if one.type_name in exported.config.gguf_types)
-    probe = Probe(path, LoadConfig(ctx_tokens=ANSWER_CTX_TOKENS, threads=exported.config.threads))
+    _try_ollama(exported.config, path, exported.heldout, job)
+
+
+def _earlier_to_ollama(config: ExportConfig, folder: Path, job: Job, progress: Progress) -> None:
+    path = folder / modelfile.NAME
+    if not path.is_file():
+        raise UserError(f"{folder} holds no {modelfile.NAME}, so Ollama can not be told how to prompt the model; "
+                        "export again.")
+    described = modelfile.read(path.read_text(encoding="utf-8"))
+    if not (folder / described.model).is_file():
+        raise UserError(f"{described.model}, which {path} names, is no longer there; export again.")
+    ollama.create(config.ollama, folder, described, progress)
+    _try_ollama(config, folder / described.model, [], job)
+
+
+def _try_ollama(config: ExportConfig, path: Path, heldout: Sequence[Messages], job: Job) -> None:
+    """One prompt through Ollama and through the file at path. Raises UserError if they do not fit together."""
+    name = config.ollama
+    job.event("note", text=f"Ollama has {name}; try: ollama run {name}")
+    probe = Probe(path, LoadConfig(ctx_tokens=ANSWER_CTX_TOKENS, threads=config.threads))
     try:
         def ours(messages: Sequence[Any], max_tokens: int) -> ollama.Answer:
             ids = prompt_ids(messages, probe)
             made, reason = probe.generate(ids, max_tokens)
             text = b"".join(map(probe.piece, made)).decode("utf-8", "replace")
             return ollama.Answer(text=text, prompt_tokens=len(ids), reason=reason)
-        rows = (row[:-1] for row in exported.heldout)
-        asked = next((row for row in rows if ids_or_none(row, probe)), probes.starts()[0])
+        asked = next((row[:-1] for row in heldout if ids_or_none(row[:-1], probe)), probes.starts()[0])
         found = ollama.compare(name, asked, ours)
     finally:
         probe.close()
@@ -231,24 +250,29 @@ def _to_hub(config: ExportConfig, folder: Path, known: Sequence[str], job: Job, 
     job.event("note", text=f"Uploaded to {address}, {'for everybody to see' if config.public else 'private'}.")
 
 
-def push_again(config: ExportConfig, job: Job, progress: Progress) -> bool:
-    """If the source is the folder of an earlier export, and it is to be pushed: do only that, and say so.
+def send_again(config: ExportConfig, job: Job, progress: Progress) -> bool:
+    """If the source is the folder of an earlier export, and it is to be sent somewhere: do only that, and say so.
 
     Raises UserError if anything else is asked of such a folder.
     """
     folder = Path(config.source)
-    if not config.push or not (folder / handover.SUMS).is_file() or (folder / "config.json").exists():
+    is_sent = config.push or config.ollama
+    if not is_sent or not (folder / handover.SUMS).is_file() or (folder / "config.json").exists():
         return False
     plain = ExportConfig(source=config.source)
     other = [one.metadata["label"] for one in fields(config)
-             if one.name not in PUSHED and getattr(config, one.name) != getattr(plain, one.name)]
+             if one.name not in SENT and getattr(config, one.name) != getattr(plain, one.name)]
     if other:
-        raise UserError(f"{folder} is an export already and is only pushed as it is; leave out what else was asked "
+        raise UserError(f"{folder} is an export already and is only sent as it is; leave out what else was asked "
                         f"for ({', '.join(other)}), or name the run that it was made from.")
     names = handover.handed_over(folder)
     known = [(folder / name).read_text(encoding="utf-8", errors="replace") for name in names if "LICENSE" in name]
     known += [str(read_metadata(folder / name).get("tokenizer.chat_template", "")) for name in names
               if name.endswith(".gguf")]
-    _to_hub(config, folder, known, job, progress)
+    if config.ollama:
+        with outside.reason(OLLAMA):
+            _earlier_to_ollama(config, folder, job, progress)
+    if config.push:
+        _to_hub(config, folder, known, job, progress)
     runs.write_json(job.folder / runs.RESULT, {"folder": str(folder), "files": names})
     return True

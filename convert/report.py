@@ -3,7 +3,7 @@
 The page asks for nothing from elsewhere and runs no script.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from convert.config import ADAPTER
 from convert.plot import Point, svg
 from models import runs
 from models.errors import UserError
+from models.page import page as frame
+from models.page import table
 
 PAGE = "report.html"
 CSS = Path(__file__).with_suffix(".css")
 MARKS = {GREEN: "✓ green", RED: "✗ red", GREY: "– not compared"}
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 READING = (
     "Loss is the mean KL divergence (in nats a token) of the file's predictions from those of the original model with "
     "its adapters, computed in 32-bit floats over the same text. 0 is the same model; each type has a limit that was "
@@ -69,11 +70,7 @@ def page(report: Json) -> str:
             _figure(files), _gains(files), "<h2>Every check</h2>", *map(_details, files),
             "<h2>What was measured with what</h2>", _about(report),
             f"<h2>How to read this</h2><p>{escape(READING)}</p>"]
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(title)}: check</title>\n<style>\n{CSS.read_text(encoding='utf-8')}</style>\n</head>\n"
-            f"<body>\n<main>\n" + "\n".join(filter(None, body)) + "\n</main>\n</body>\n</html>\n")
+    return frame(f"{title}: check", body, CSS.read_text(encoding="utf-8"))
 
 
 def _verdict(files: Sequence[Json]) -> str:
@@ -107,9 +104,8 @@ def _summary(files: Sequence[Json]) -> str:
                  _ratio(_check(one, "perplexity ratio").get("figure")),
                  _speed(one.get("prompt_tokens_per_s")), _speed(one.get("generated_tokens_per_s")),
                  _number(one.get("load_s"), " s")]
-        rows.append("".join(f'<td class="{kind}"{_label(head)}>{cell}</td>'
-                            for head, kind, cell in zip(heads, kinds, cells, strict=True)))
-    return _table(heads, kinds, rows)
+        rows.append(cells)
+    return table(heads, kinds, rows)
 
 
 def _figure(files: Sequence[Json]) -> str:
@@ -136,11 +132,9 @@ def _gains(files: Sequence[Json]) -> str:
         if len(both) == 2:
             without, matrix = (_check(both[has], KL)["figure"] for has in (False, True))
             change = f"{matrix / without - 1:+.1%}" if without else "–"
-            cells = [escape(kind), _number(without), _number(matrix), change]
-            rows.append("".join(f'<td class="{"number" if k else ""}"{_label(head)}>{cell}</td>'
-                                for k, (head, cell) in enumerate(zip(heads, cells, strict=True))))
+            rows.append([escape(kind), _number(without), _number(matrix), change])
     kinds = ["", "number", "number", "number"]
-    return "<h2>What the importance matrix brought</h2>" + _table(heads, kinds, rows) if rows else ""
+    return "<h2>What the importance matrix brought</h2>" + table(heads, kinds, rows) if rows else ""
 
 
 def _details(one: Json) -> str:
@@ -150,10 +144,8 @@ def _details(one: Json) -> str:
         mark, colour = _mark(check)
         note = f"<small>{escape(str(check.get('note') or ''))}</small>" if check.get("note") else ""
         limit = check.get("limit")
-        cells = [escape(str(check.get("name"))) + note, f'<span class="mark {colour}">{mark}</span>',
-                 _number(check.get("figure")), _number(limit) if limit is not None else ""]
-        rows.append("".join(f'<td class="{kind}"{_label(head) if cell else ""}>{cell}</td>' for head, kind, cell
-                            in zip(heads, ("name", "", "number", "number"), cells, strict=True)))
+        rows.append([escape(str(check.get("name"))) + note, f'<span class="mark {colour}">{mark}</span>',
+                     _number(check.get("figure")), _number(limit) if limit is not None else ""])
     parts = [f"{escape(kind)}: {held['tensors']} tensors, {_size(held['bytes'])}"
              for kind, held in (one.get("mix") or {}).items()]
     mixed = f"<p>Types within the file: {'; '.join(parts)}.</p>" if parts else ""
@@ -163,7 +155,7 @@ def _details(one: Json) -> str:
     is_open = " open" if status == RED else ""
     return (f'<details{is_open}><summary><span class="mark {escape(status)}">{MARKS.get(status, "")}</span> '
             f"<code>{escape(str(one['name']))}</code></summary><div>"
-            f"{_table(heads, ['', '', 'number', 'number'], rows)}{mixed}{text}</div></details>")
+            f"{table(heads, ['name', '', 'number', 'number'], rows)}{mixed}{text}</div></details>")
 
 
 def _mark(check: Json) -> tuple[str, str]:
@@ -193,17 +185,6 @@ def _value(value: Any) -> str:
 
 def _check(one: Json, name: str) -> Json:
     return next((check for check in one.get("checks") or () if check.get("name") == name), {})
-
-
-def _table(heads: Sequence[str], kinds: Sequence[str], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col" class="{kind}">{escape(text)}</th>'
-                   for text, kind in zip(heads, kinds, strict=True))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table>"
-
-
-def _label(head: str) -> str:
-    """What stands before a cell where the table is a list of cards; the name of a thing needs none."""
-    return "" if head in ("File", "Check", "Type") else f' data-label="{escape(head)}"'
 
 
 def _number(value: Any, unit: str = "") -> str:

@@ -77,6 +77,17 @@ def total_bytes(model: Model, base: Path, type_name: str = "") -> int:
     return sum(_tensor_bytes(model, name, kind) for name, kind in _types(model, base, type_name).items())
 
 
+def folder_bytes(model: Model, base: Path, scratch: Path) -> int:
+    """What all the files of write() take together; the small ones are written to scratch, an empty folder."""
+    types = _types(model, base, "")
+    shards = split({name: _tensor_bytes(model, name, kind) for name, kind in types.items()}, SHARD_BYTES)
+    heads = sum(len(_header(model, {name: types[name] for name in names})) for names in shards)
+    total = total_bytes(model, base)
+    _write_rest(base, scratch, types)
+    _write_index(scratch, shards, total)
+    return total + heads + sum(path.stat().st_size for path in scratch.iterdir())
+
+
 def _types(model: Model, base: Path, type_name: str) -> dict[str, str]:
     """The type of each tensor; one that an adapter brings has the one that most of the base's have.
 
@@ -107,18 +118,25 @@ def _tensor_bytes(model: Model, name: str, kind: str) -> int:
 def _write_shards(model: Model, folder: Path, types: dict[str, str], shards: list[list[str]], threads: int,
                   progress: Callable[[int, int], None]) -> None:
     total, done = sum(_tensor_bytes(model, name, kind) for name, kind in types.items()), 0
-    placed = {}
     with ThreadPoolExecutor(threads) as pool, threadpool_limits(1, "blas"):       # the pieces are the threads
         for k, names in enumerate(shards, 1):
-            file_name = "model.safetensors" if len(shards) == 1 else f"model-{k:05}-of-{len(shards):05}.safetensors"
-            placed.update(dict.fromkeys(names, file_name))
             pieces = ((model, name, types[name], *rows) for name in names for rows in _pieces(model.source_shape(name)))
-            with (folder / file_name).open("xb") as file:
+            with (folder / _file_name(k, len(shards))).open("xb") as file:
                 file.write(_header(model, {name: types[name] for name in names}))
                 for packed in _in_order(pool, pieces, 2 * threads):
                     file.write(packed)
                     done += len(packed)
                     progress(done, total)
+    _write_index(folder, shards, total)
+
+
+def _file_name(number: int, count: int) -> str:
+    return "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
+
+
+def _write_index(folder: Path, shards: list[list[str]], total: int) -> None:
+    """In which file each tensor lies, where there are several."""
+    placed = {name: _file_name(k, len(shards)) for k, names in enumerate(shards, 1) for name in names}
     if len(shards) > 1:
         runs.write_json(folder / "model.safetensors.index.json",
                         {"metadata": {"total_size": total}, "weight_map": dict(sorted(placed.items()))})

@@ -1,19 +1,18 @@
 """What an export starts from: base, adapters, held-out rows, and the names of what comes out."""
 
-import hashlib
-import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert.adapter import CONFIG, WEIGHTS
+from convert.adapter import CONFIG
 from convert.config import ExportConfig
 from models import runs
 from models.base import family, fingerprint
 from models.errors import UserError
 from models.library import DEMO_NAME, find_base
+from models.tuned import adapter_fingerprint, adapters_before, base_of, check_fingerprint, demo_fingerprint, sha256
 
 SNAPSHOTS, CACHED = "snapshots", "models--"     # models--OWNER--NAME/snapshots/COMMIT: Hugging Face's cache
 STEM_BYTES = 150                # of the 255 that a file name may have; types, numbers and endings follow
@@ -36,8 +35,8 @@ class Source:
         """Names and fingerprints of base, adapters and held-out rows: what tells one model's files from another's."""
         return {"base": {"name": self.base.name, "fingerprint": fingerprint(self.base), "family": family(self.base)},
                 "adapters": [{"name": path.parent.name if path.name == runs.ADAPTER else path.name,
-                              "fingerprint": _adapter_fingerprint(path)} for path in self.adapters],
-                "heldout": _sha256(self.heldout)[:16] if self.heldout else None}
+                              "fingerprint": adapter_fingerprint(path)} for path in self.adapters],
+                "heldout": sha256(self.heldout)[:16] if self.heldout else None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +68,14 @@ def resolve(config: ExportConfig, run_folder: Path) -> Source:
         if one.adapter is None:
             raise UserError(f"{one.folder} holds no adapter; only trained runs and adapters can follow "
                             f"{config.source!r}.")
-    adapters = tuple(path for one in chain if one.adapter for path in (*_before(one.adapter), one.adapter))
+    adapters = tuple(path for one in chain if one.adapter for path in (*adapters_before(one.adapter), one.adapter))
     twice = next((path for path in adapters if adapters.count(path) > 1), None)
     if twice:
         raise UserError(f"The adapter {twice} is named twice; name each once, in the order of the trainings.")
     first = chain[0]
-    base = find_base(config.base or _base_of(first.adapter)) if first.adapter else find_base(str(first.folder))
+    base = find_base(config.base or base_of(first.adapter)) if first.adapter else find_base(str(first.folder))
     if adapters:                    # the later ones saw a base that holds the earlier ones: no file to compare with
-        _check_fingerprint(adapters[0], base)
+        check_fingerprint(adapters[0], base)
     last = chain[-1]
     name = config.name or last.name
     stem = _stem(name)
@@ -118,79 +117,9 @@ def _existing(source: str) -> Path:
     raise UserError(f"There is no folder {source!r}; give a training run, an adapter or a model folder.")
 
 
-def _base_of(adapter: Path) -> str:
-    """The base that the adapter names: our own note first, then peft's, then the embedded one if it is that."""
-    note = _settings(adapter / runs.BASE) if (adapter / runs.BASE).is_file() else {}
-    named = [note.get("path"), _settings(adapter / CONFIG).get("base_model_name_or_path")]
-    named = [name for name in named if isinstance(name, str)]
-    for name in filter(None, named):
-        if name == DEMO_NAME or Path(name).expanduser().is_dir():
-            return str(name)
-    if note and note.get("fingerprint") == _demo_fingerprint():
-        return DEMO_NAME                        # the program was moved since
-    wanted = next(filter(None, named), None)
-    if wanted is None:
-        raise UserError(f"The adapter {adapter} does not say which base model it was trained on; name the base.")
-    raise UserError(f"The adapter {adapter} was trained on {wanted!r}, which is no folder here; "
-                    "name the base model's folder.")
-
-
-def _before(adapter: Path) -> list[Path]:
-    """The adapters that were merged into the base when this one was trained on it, in order: the stages before it.
-
-    Its base.json names them from where it lies. Raises UserError if one is not there.
-    """
-    note = _settings(adapter / runs.BASE) if (adapter / runs.BASE).is_file() else {}
-    named = note.get("before", [])
-    if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
-        raise UserError(f"{adapter / runs.BASE} does not name the stages before this one as a list; it is damaged.")
-    found = [(adapter / one).resolve() for one in named]
-    for path in found:
-        if not (path / CONFIG).is_file():
-            raise UserError(f"The adapter {adapter} was trained on its base with {path} merged into it, and there is "
-                            "no adapter; keep the whole run folder together.")
-    return found
-
-
-def _adapter_fingerprint(adapter: Path) -> str:
-    """16 hex digits over an adapter's weights and settings, but for where its base lay."""
-    settings = {key: value for key, value in _settings(adapter / CONFIG).items() if key != "base_model_name_or_path"}
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in sorted(adapter.glob(f"{Path(WEIGHTS).stem}.*")):
-        digest.update(_sha256(path).encode())
-    return digest.hexdigest()[:16]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    values = runs.read_json(path)
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds no settings by name; it is damaged.")
-    return values
-
-
-def _demo_fingerprint() -> str:
-    return fingerprint(runs.DEMO_BASE) if (runs.DEMO_BASE / "config.json").is_file() else ""
-
-
-def _check_fingerprint(adapter: Path, base: Path) -> None:
-    note = adapter / runs.BASE
-    if not note.is_file():
-        return
-    values = _settings(note)
-    if values.get("fingerprint") and values["fingerprint"] != fingerprint(base):
-        raise UserError(f"The adapter {adapter} was trained on another base model ({values.get('path')}, "
-                        f"{values.get('family')}), not on {base} ({family(base)}) as it is now; give the base it was "
-                        "trained on.")
-
-
 def _title(base: Path, name: str) -> str:
     """The embedded model and what is tuned from it keep its name, by which the app says what it is."""
-    is_demo = fingerprint(base) == _demo_fingerprint()
+    is_demo = fingerprint(base) == demo_fingerprint()
     if not is_demo or name.lower().startswith("galen demo"):
         return name
     return "Galen demo" if name == DEMO_NAME else f"Galen demo {name}"

@@ -6,7 +6,6 @@ person can fix.
 """
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 from corpus.config import DataConfig
 from corpus.formats.columnar import read_parquet
 from corpus.table import Table, split_of_name
-from models import runs
+from models import online, outside, runs, token
 from models.errors import UserError
 
 PREFIX = "hf:"
@@ -29,9 +28,6 @@ LISTED = re.compile(r"(?:configs|available|available splits|one of):?\s*\[(.*?)\
 UNREACHABLE = ("OfflineModeIsEnabled", "ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout",
                "LocalEntryNotFoundError")
 NOT_REACHED = "The hub can not be reached; {} is read as it was fetched before."
-OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
-QUIET = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-         "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 
 
 def is_hub(source: str) -> bool:
@@ -60,23 +56,24 @@ def read_hub(source: str, config: DataConfig) -> list[Table]:
 
 def _fetched(name: str, subset: str, config: DataConfig, folder: str) -> dict[str, Any]:
     """What the child says."""
-    environment = {key: value for key, value in os.environ.items() if key not in OFFLINE}
     done = subprocess.run(
         [sys.executable, "-m", "corpus.hub", name, subset, config.dataset_split, str(config.limit_rows), folder],
         capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL, cwd=runs.ROOT,
-        env=environment | QUIET | {"PYTHONPATH": str(runs.ROOT), "PYTHONUTF8": "1"})
+        env=online.environment())
     if done.returncode == 2:
         raise UserError(done.stderr.strip().splitlines()[-1])
     if done.returncode:
-        raise RuntimeError(f"Fetching {name} ended with status {done.returncode}:\n{done.stderr[-4000:]}")
+        raise RuntimeError(f"Fetching {name} ended with status {done.returncode}:\n{token.hidden(done.stderr)[-4000:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(name: str, subset: str, split: str, rows: str, folder: str) -> None:
     """The child."""
+    outside.watch()
     try:
-        is_reached = _is_reached(name)
-        files = _fetch(name, subset, split, int(rows), Path(folder))
+        with outside.reason(f"the hub: the dataset {name}"):
+            is_reached = _is_reached(name)
+            files = _fetch(name, subset, split, int(rows), Path(folder))
         print(json.dumps({"files": files, "note": "" if is_reached else NOT_REACHED.format(name)}))
     except UserError as error:
         print(error, file=sys.stderr)
@@ -90,29 +87,30 @@ def _is_reached(name: str) -> bool:
     refusal that there is no such dataset.
     """
     import httpx2
-    from huggingface_hub import HfApi, constants, get_token
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
     try:
-        HfApi().auth_check(name, repo_type="dataset")
+        HfApi().auth_check(name, repo_type="dataset", token=token.for_hub())
     except HfHubHTTPError as error:
         status = error.response.status_code
-        raise UserError(_refusal(name, status, isinstance(error, GatedRepoError), bool(get_token()))) from error
+        raise UserError(_refusal(name, status, isinstance(error, GatedRepoError), token.find())) from error
     except httpx2.TransportError:
         constants.HF_HUB_OFFLINE = True         # read before `datasets` is imported
         return False
     return True
 
 
-def _refusal(name: str, status: int, is_gated: bool, has_token: bool) -> str:
-    if is_gated and has_token:
+def _refusal(name: str, status: int, is_gated: bool, used: token.Token | None) -> str:
+    if is_gated and used:
         return f"The licence of {name} is not accepted yet; open {PAGE}/datasets/{name}, accept it, and try again."
-    if is_gated or (status == 401 and not has_token):
-        return (f"{name} is not open to everybody, or its name is wrong; make a token at {PAGE}/settings/tokens, "
-                "and set HF_TOKEN to it or run `hf auth login`.")
-    if status == 401:
-        return f"The hub does not accept your token; make a new one at {PAGE}/settings/tokens and set HF_TOKEN to it."
+    if is_gated or (status == 401 and not used):
+        return (f"{name} is not open to everybody, or its name is wrong; make a token at {token.PAGE}, and "
+                f"{token.KEEP}.")
+    if status == 401 and used:
+        return (f"The hub does not accept your token, which {used.source} holds; make a new one at {token.PAGE}, and "
+                f"{token.KEEP}.")
     if status == 403:
-        return f"Your token may not read {name}; give it the right at {PAGE}/settings/tokens."
+        return f"Your token may not read {name}; give it the right at {token.PAGE}."
     if status == 404:
         return f"There is no dataset {name} on the hub; look up its name at {PAGE}/datasets."
     return f"The hub answered {status} for {name}; try again later."
@@ -125,7 +123,8 @@ def _fetch(name: str, subset: str, split: str, rows: int, folder: Path) -> dict[
     datasets.logging.set_verbosity_error()
     try:
         # with a limit as a stream: of a large dataset only the beginning is fetched
-        found = datasets.load_dataset(name, subset or None, split=split or None, streaming=rows > 0)
+        found = datasets.load_dataset(name, subset or None, split=split or None, streaming=rows > 0,
+                                      token=token.for_hub())
         parts = found if isinstance(found, dict) else {split: found}
         files = {}
         for k, (title, part) in enumerate(parts.items()):
@@ -145,6 +144,9 @@ def _reason(name: str, error: BaseException) -> str:
     if any(runs.is_disk_full(one) for one in chain if isinstance(one, OSError)):
         return f"The disk is full: {name} could not be fetched. Free some space and try again."
     if any(type(one).__name__ in UNREACHABLE for one in chain):
+        if outside.is_offline():
+            return (f"Galen is offline, so {name} can not be fetched; switch Offline off in Settings, or give a file "
+                    "or folder.")
         return f"The hub can not be reached to fetch {name}; connect to the internet, or give a file or folder."
     listed = LISTED.search(str(error))
     names = re.findall(r"'([^']+)'", listed.group(1)) if listed else []
@@ -152,7 +154,9 @@ def _reason(name: str, error: BaseException) -> str:
         return f"{name} has no such split; there are {', '.join(names)}."
     if names:
         return f"{name} has the subsets {', '.join(names)}; write one of them, as hf:{name}:{names[0]}."
-    return f"{name} can not be read as a dataset: {' '.join(str(error).split())[:400]}"
+    used = token.find()
+    said = str(error).replace(used.value, "...") if used else str(error)    # a proxy may have put it into its answer
+    return f"{name} can not be read as a dataset: {token.hidden(' '.join(said.split()))[:400]}"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -6,8 +6,9 @@ Every similarity reported is exact. Only a candidate can be missed: of pairs rig
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ RUN = 3
 COMMON_SHARE, COMMON_TEXTS = 0.1, 10        # a beginning or end that more than both share may be the task's wording
 WORDING_WORDS, OWN_WORDS = 10, 5            # a shorter wording makes no two texts alike; what must stay between two
 PARTING_SHARE = 0.25                        # wording ends where more than this leave what most go on with
+COPY_WORDS, CHANGED_WORDS = 25, 2           # texts that share so many words and change no more are copies
+COMPARED = 200                              # of a group that may be copies
+TASK_SHARE = 0.9                            # what so many of a source share is its task, however little is their own
 MINHASHES, RECALL = 128, 0.99
 SLICE = 32_768                              # triples hashed at once: 16 MB
 
@@ -31,42 +35,68 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.casefold())
 
 
-def triples(texts: Iterable[Sequence[str]]) -> list[Triples]:
+def triples(texts: Iterable[Sequence[str]], sources: Sequence[str] = ()) -> list[Triples]:
     """Each text, given as its words, as the set of its runs of three; fewer words are one run, none are none.
 
     The wording of the task (a long instruction before or after every question) says nothing of a row and is left
     out: what more than a tenth of the texts, and more than ten, begin or end with before they part. Many copies of
     one text do not part: a few words differ, here in one and there in another.
+
+    sources: where each text comes from (its file, its instruction). With them, copies are told from wording even
+    where all differ in one place: a long text and another word or two, unless nearly all of a source is so.
     """
     numbers: dict[str, int] = {}
     given = list(texts)
-    starts = _wording(given)
+    starts = _wording(given, sources)
     rest = [text[start:] for text, start in zip(given, starts, strict=True)]
-    ends = _wording([text[::-1] for text in rest])
+    ends = _wording([text[::-1] for text in rest], sources)
     own = [text if start and len(text) - end < OWN_WORDS else text[:len(text) - end]
            for text, start, end in zip(rest, starts, ends, strict=True)]
     return [_triples_of(text, numbers) for text in own]
 
 
-def _wording(texts: Sequence[Sequence[str]]) -> list[int]:
+def _wording(texts: Sequence[Sequence[str]], sources: Sequence[str]) -> list[int]:
     """How many words of each text, from its beginning, are wording."""
     lengths = [0] * len(texts)
     enough = max(COMMON_TEXTS, COMMON_SHARE * len(texts))
-    alike = [list(range(len(texts)))] if len(texts) > enough else []
+    alike = [(list(range(len(texts))), 0)] if len(texts) > enough else []     # and where their wording ends so far
+    sizes = Counter(sources)
     depth = 0
     while alike:
-        longer: list[list[int]] = []
-        for group in alike:
+        longer: list[tuple[list[int], int]] = []
+        for group, end in alike:
             going_on: dict[str | None, list[int]] = defaultdict(list)
             for k in group:
                 going_on[texts[k][depth] if depth < len(texts[k]) else None].append(k)
             parted = len(group) - max(map(len, going_on.values()))
-            if depth >= WORDING_WORDS and parted > PARTING_SHARE * len(group):
+            if (depth >= WORDING_WORDS and parted > PARTING_SHARE * len(group)
+                    and not (sizes and _are_copies([texts[k] for k in group], end, depth)
+                             and not _is_task([sources[k] for k in group], sizes))):
+                end = depth
                 for k in group:
                     lengths[k] = depth
-            longer += [some for word, some in going_on.items() if word is not None and len(some) > enough]
+            longer += [(some, end) for word, some in going_on.items() if word is not None and len(some) > enough]
         alike, depth = longer, depth + 1
     return lengths
+
+
+def _are_copies(group: Sequence[Sequence[str]], end: int, depth: int) -> bool:
+    """Whether texts that are alike up to depth differ, after it, in a word or two only, and share many after end."""
+    some = group[::max(1, len(group) // COMPARED)]
+    copies = 0
+    for one, other in pairwise(some):
+        a, b = one[depth:], other[depth:]
+        if abs(len(a) - len(b)) <= CHANGED_WORDS and min(len(one), len(other)) - end >= COPY_WORDS:
+            kept = (Counter(a) & Counter(b)).total()
+            changed = max(len(a), len(b)) - kept
+            copies += changed <= CHANGED_WORDS and depth - end + kept >= COPY_WORDS
+    return copies >= (1 - PARTING_SHARE) * (len(some) - 1)
+
+
+def _is_task(group: Sequence[str], sizes: Mapping[str, int]) -> bool:
+    """Whether sources that lie nearly whole in the group, given by its sources, make up half of it."""
+    whole = sum(n for source, n in Counter(group).items() if n >= TASK_SHARE * sizes[source])
+    return 2 * whole >= len(group)
 
 
 def _triples_of(found: Sequence[str], numbers: dict[str, int]) -> Triples:

@@ -115,12 +115,19 @@ def traits(examples: Sequence[Example]) -> list[Traits]:
     """The traits of examples that are compared with each other: give all of them at once."""
     asked_words = [words(asked(e)) for e in examples]
     answered = [words(reason(e)) for e in examples]
-    inputs = triples(asked_words)
+    inputs = triples(asked_words, [_source(e) for e in examples])
     long = [k for k, found in enumerate(answered) if len(found) >= LONG_ANSWER_WORDS]
     answers = dict(zip(long, triples(answered[k] for k in long), strict=True))
     return [Traits(group=e.group, input_key=input_key(e), input=inputs[k], answer=answers.get(k, NOTHING),
                    asked=tuple(asked_words[k]), answered=tuple(answered[k]), question=question(e))
             for k, e in enumerate(examples)]
+
+
+def _source(example: Example) -> str:
+    """The file; of a short input, which counts with its instruction, the instruction."""
+    if not example.input or len(example.input.split()) >= INPUT_WORDS:
+        return example.file
+    return f"{example.file}\n{asked(example).replace(example.input, '')}"
 
 
 class Cases:

@@ -1,36 +1,51 @@
-"""The job that compares models on held-out rows: `python -m evaluation.worker RUN_DIR`."""
+"""The job that evaluates a model, or compares several on held-out rows: `python -m evaluation.worker RUN_DIR`."""
 
 import dataclasses
 import json
 from pathlib import Path
 
+from evaluation import report
 from evaluation.compare import Engine, Score, gguf_engine, reference_engine, score
-from evaluation.config import CompareConfig
+from evaluation.config import CompareConfig, EvaluateConfig
+from evaluation.run import Stopped, evaluate
 from models import job, knobs, runs
 from models.base import weight_files
 from models.errors import UserError
 from models.job import Job
 from runtime.config import LoadConfig
-
-
-class Stopped(Exception):
-    """The person asked the job to stop."""
+from runtime.engines import GgufEngine, ReferenceEngine, open_engine
 
 
 def work(running: Job) -> None:
-    """Score each model in turn, one in memory at a time; result.json holds a list of Scores.
+    """Do what config.json asks for: an EvaluateConfig names a benchmark, a CompareConfig rows.
 
     Returns early, without a result, once the job is asked to stop.
     """
+    values = runs.read_json(running.folder / runs.CONFIG)
     try:
-        scores = _scores(running)
+        if "benchmark" in values:
+            _evaluate(knobs.from_json(EvaluateConfig, values), running)
+            return
+        scores = _scores(knobs.from_json(CompareConfig, values), running)
     except Stopped:
         return
     runs.write_json(running.folder / runs.RESULT, [dataclasses.asdict(s) for s in scores])
 
 
-def _scores(running: Job) -> list[Score]:
-    config = knobs.from_json(CompareConfig, runs.read_json(running.folder / runs.CONFIG))
+def _evaluate(config: EvaluateConfig, running: Job) -> None:
+    """One benchmark on one model or two: items.jsonl, and the report on them; result.json holds its table."""
+    def opened(source: str) -> GgufEngine | ReferenceEngine:
+        running.event("phase", text=f"Loading {source}")
+        return open_engine(source, exact=config.exact, threads=config.threads, ctx_tokens=config.ctx_tokens)
+
+    stated = evaluate(config, running, opened)
+    running.event("phase", text="Writing the report")
+    found = report.write(running.folder, stated)
+    runs.write_json(running.folder / runs.RESULT, found["rows"])
+
+
+def _scores(config: CompareConfig, running: Job) -> list[Score]:
+    """Score each model in turn, one in memory at a time."""
     rows = read_rows(Path(config.rows))
     base, adapter = Path(config.base), Path(config.adapter) if config.adapter else None
     scores = []

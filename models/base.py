@@ -1,6 +1,7 @@
 """A base model folder: is it whole, which family is it, which fingerprint tells it from others."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ SINGLE = "model.safetensors"    # what all weights lie in, where they are not in
 
 def check_base(folder: Path) -> None:
     """Raise UserError unless folder holds a config.json that names a family, weights as safetensors and a tokenizer."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):              # unlike Path.is_dir, it stands a name of any length
         raise UserError(f"The base model folder {folder} does not exist; give the folder of a Hugging Face model, "
                         "or \"demo\" for the embedded one.")
     if not (folder / "config.json").is_file():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models import runs
+from models import outside, runs
 from models.errors import UserError
 
 HEARTBEAT_S = 1.0
@@ -29,7 +29,7 @@ class Job:
 
         While the disk is full, lines wait in memory for the next one; what is too much for it is lost, not the job.
         """
-        line = runs.json_bytes({"t": round(time.time(), 3), "kind": kind, **values})
+        line = runs.json_bytes({"t": _now(), "kind": kind, **values})
         with self._lock:
             try:
                 self._events.write(line + b"\n")
@@ -45,6 +45,11 @@ class Job:
     def beat(self) -> None:
         """Renew the heartbeat: the modification time of pid.json."""
         os.utime(self.folder / runs.PID)
+
+
+def _now() -> float:
+    """Seconds since 1970, to the ms: rounded alike, no event lies before the beginning of its job."""
+    return round(time.time(), 3)
 
 
 def _drop_torn_line(path: Path) -> None:
@@ -66,7 +71,9 @@ def main(work: Callable[[Job], None]) -> None:
     Exit status 0, 2 for a UserError (its text is in the event and on stderr), 1 for a bug (traceback on stderr).
     """
     job = Job(Path(sys.argv[1]).resolve())
-    runs.write_json(job.folder / runs.PID, {"pid": os.getpid(), "started": time.time()})
+    os.environ[outside.TOLD_TO] = str(job.folder / runs.EVENTS)     # its children tell there, too
+    outside.watch()
+    runs.write_json(job.folder / runs.PID, {"pid": os.getpid(), "started": _now()})
     beating = threading.Event()
     threading.Thread(target=_beat_until, args=(job, beating), daemon=True).start()
     try:

@@ -72,11 +72,24 @@ def parse(cls: type[Config], assignments: list[str]) -> dict[str, Any]:
             raise UserError(f"{assignment!r} is not of the form key=value.")
         if name not in fields:
             raise UserError(f"There is no setting {name!r}{_nearest(name, fields)}.")
-        values[name] = _parse_value(fields[name], text)
+        values[name] = parse_value(fields[name], text)
     return values
 
 
-def _parse_value(field: dataclasses.Field, text: str) -> Any:
+def kind(field: dataclasses.Field) -> type:
+    """What a field holds: bool, int, float, str, tuple (of texts) or dict (tables of settings)."""
+    return _base_type(field.type)
+
+
+def limits(field: dataclasses.Field) -> str:
+    """A field's limits and unit in words: "8 to 131072 tokens"; "" where it has neither."""
+    low, high = field.metadata.get("min"), field.metadata.get("max")
+    words = "" if low is None and high is None else _range_words(low, high)
+    return " ".join(filter(None, (words, field.metadata.get("unit", ""))))
+
+
+def parse_value(field: dataclasses.Field, text: str) -> Any:
+    """The value that text is for a field. Raises UserError if it is none of the field's type."""
     base = _base_type(field.type)
     try:
         if base is bool:
@@ -117,10 +130,16 @@ def _type_words(declared: Any) -> str:
 
 def _range_words(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
-        return f"{low:g} to {high:g}"
+        return f"{_number_words(low)} to {_number_words(high)}"
     if low is None and high is None:
         return "a finite number"
-    return f"{low:g} or more" if low is not None else f"{high:g} or less"
+    return f"{_number_words(low)} or more" if low is not None else f"{_number_words(high)} or less"
+
+
+def _number_words(number: float | None) -> str:
+    """Whole numbers in full: 1048576, not 1.04858e+06."""
+    assert number is not None
+    return f"{number:.0f}" if number == int(number) and abs(number) < 1e15 else f"{number:g}"
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:

@@ -1,21 +1,30 @@
-"""What lies on disk: the embedded model, the user's GGUFs, and those that exports left in run folders."""
+"""Models by name: the embedded one, the user's GGUFs, those of runs and of other programs, and base model folders."""
 
+import os
 import re
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from models import runs
 from models.base import check_base
 from models.errors import UserError
-from models.header import Header, read_header, read_metadata
+from models.facts import Facts
+from models.folders import Folders
+from models.ggufs import ggufs_in
+from models.header import read_metadata
+from models.opened import full_path
+from models.shelf import EMBEDDED, Entry, Shelf
+from models.split import part_names, part_of
 
 DEMO_NAME = "demo"
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 DEMO_WORDS = "Galen's embedded model: a demonstration of the workflow, of no medical use."
 
 PARTS = {"adapter": "an adapter (LoRA), to be switched on beside the base it was trained on",
          "mmproj": "a vision projector, which lies beside its model and is found there by itself",
          "imatrix": "an importance matrix, which quantization reads"}     # general.type: what it is
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +34,9 @@ class LocalModel:
     title: str
     path: Path
     notice: str = ""
+    can_chat: bool = True       # False: it has no chat template, and makes vectors of texts
+    place: str = ""             # the program that holds it; "" for Galen's own
+    is_ours: bool = True        # False: Galen never deletes it
 
 
 def demo_gguf() -> Path:
@@ -37,41 +49,44 @@ def demo_gguf() -> Path:
 
 def chat_models() -> list[LocalModel]:
     """Every GGUF here that has a chat template: the embedded one first, then the newest. Broken files are left out."""
-    listed = []
-    for path in gguf_files():
-        try:
-            header = read_header(path)
-        except UserError:
-            continue            # a file still being copied, or a broken one; choosing it by path says why
-        if header.template:
-            listed.append(_local_model(path, header))
-    names = [model.name for model in listed]
-    return [model if names.count(model.name) == 1 else
-            replace(model, name=str(model.path), title=f"{model.title} ({_place(model.path)})") for model in listed]
+    return [model for model in models_of(Shelf(is_patient=True).look()) if model.can_chat]
 
 
-def gguf_files() -> list[Path]:
-    """The GGUFs of the embedded model, the models folder, and each run's export, newest first within each."""
-    home = runs.home()
-    found = [*runs.DEMO_BASE.glob("*.gguf")]
-    for pattern in ("*.gguf", f"runs/*/{runs.EXPORT}/*.gguf", f"runs/*/*/{runs.EXPORT}/*.gguf", "runs/*/*.gguf",
-                    "exports/*/*.gguf"):
-        here = [path for path in home.glob(pattern) if path.is_file()]      # a link may lead nowhere
-        found += sorted(here, key=_changed, reverse=True)
-    return [path for path in found if _is_whole_model(path)]
+def models_of(entries: Iterable[Entry]) -> list[LocalModel]:
+    """Every model file that can chat or embed, in the same order, no two of one name.
+
+    Left out are broken files (one may still be being copied; choosing it by its path says what is wrong), and those
+    that were not read yet.
+    """
+    listed = [_local_model(entry, entry.facts) for entry in entries if entry.facts and not entry.problem
+              and (entry.can_chat or entry.facts.can_embed) and entry.facts.kind not in PARTS]
+    count = Counter(model.name for model in listed)
+    return [model if count[model.name] == 1 or model.path.parent == runs.DEMO_BASE else _told_apart(model)
+            for model in listed]
 
 
-def _is_whole_model(path: Path) -> bool:
-    """False for what an export puts beside its models: projectors, importance matrices, adapters, failed files."""
-    return not path.name.startswith(("mmproj-", "imatrix-")) and not path.name.endswith(("-adapter.gguf",
-                                                                                         ".failed.gguf"))
+def _told_apart(model: LocalModel) -> LocalModel:
+    place = model.place or _place(model.path)
+    title = model.title if model.place else f"{model.title} ({place})"
+    return LocalModel(name=str(model.path), title=title, path=model.path, notice=model.notice,
+                      can_chat=model.can_chat, place=model.place, is_ours=model.is_ours)
 
 
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0              # deleted a moment ago
+def _local_model(entry: Entry, facts: Facts) -> LocalModel:
+    program = entry.spot.program
+    title = f"{facts.name} · {facts.type_name} · {entry.bytes / 1e9:.2f} GB" + (f" ({program})" if program else "")
+    return LocalModel(name=name_of(entry), title=title, path=entry.path, notice=notice_of(facts.name),
+                      can_chat=entry.can_chat, place=program, is_ours=entry.is_ours)
+
+
+def name_of(entry: Entry) -> str:
+    """What the command line calls a model: its file's name without ending and part, or as its program calls it."""
+    if entry.spot.rank == EMBEDDED:
+        return DEMO_NAME
+    if entry.spot.name:
+        return entry.spot.name
+    part = part_of(entry.path.name)
+    return part[0] if part else entry.path.stem
 
 
 def _place(path: Path) -> str:
@@ -85,19 +100,19 @@ def find_model(name: str) -> Path:
 
     Raises UserError naming what there is.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path):               # unlike Path.is_file, it stands a name of any length
         _check_kind(path)
-        return path.resolve()
+        return full_path(path)
     if name == DEMO_NAME:
         return demo_gguf()
     for folder in (path, path / runs.EXPORT, runs.home() / "runs" / name / runs.EXPORT):
-        inside = sorted(path for path in folder.glob("*.gguf") if _is_whole_model(path))
+        inside = [spot.path for spot in ggufs_in(folder, Folders().list(folder).files)]
         if len(inside) == 1:
-            return inside[0].resolve()
+            return full_path(inside[0])
         if inside:
             raise UserError(f"{folder} holds {len(inside)} models; name one: {', '.join(p.name for p in inside)}.")
-    if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+    if os.path.isfile(path / "config.json") and any(path.glob("*.safetensors")):
         raise UserError(f"{path} is a model as safetensors, and only GGUFs can be talked to; export it first: "
                         f"python launcher.py export {path} --type Q8_0")
     models = chat_models()
@@ -110,6 +125,10 @@ def find_model(name: str) -> Path:
 
 def _check_kind(path: Path) -> None:
     """Raise UserError for a GGUF that is no whole model by its own words; what is broken is told when it is loaded."""
+    part = part_of(path.name)
+    if part and part[1] != 1:
+        raise UserError(f"{path.name} is part {part[1]} of {part[2]} of a model; name the first, "
+                        f"{part_names(path.name)[0]}.")
     try:
         metadata = read_metadata(path)
     except UserError:
@@ -124,11 +143,11 @@ def find_base(name: str) -> Path:
 
     "demo" is the embedded one; else a path, or an OWNER/NAME of the hub that lies in Hugging Face's cache.
     """
-    folder = runs.DEMO_BASE if name == DEMO_NAME else Path(name).expanduser().resolve()
-    if folder.suffix == ".gguf" and folder.is_file():
+    folder = runs.DEMO_BASE if name == DEMO_NAME else Path(os.path.realpath(os.path.expanduser(name)))
+    if folder.suffix == ".gguf" and os.path.isfile(folder):
         raise UserError(f"{folder.name} is a GGUF; training starts from the original model's Hugging Face folder"
                         f"{_original(folder)}.")
-    if not folder.exists() and HUB_NAME.fullmatch(name):
+    if not os.path.exists(folder) and HUB_NAME.fullmatch(name):
         folder = _cached(name)
     check_base(folder)
     return folder
@@ -153,24 +172,18 @@ def _original(path: Path) -> str:
     base = "general.base_model.0."
     names = (said.get(base + "repo_url"), "/".join(str(said[base + key]) for key in ("organization", "name")
                                                    if said.get(base + key)), said.get("general.name"))
-    named = next((str(one) for one in names if one), "")
-    return f" (the file says it was made from {named})" if named else ""
+    known = next((str(one) for one in names if one), "")
+    return f" (the file says it was made from {known})" if known else ""
 
 
 def notice_for(path: Path) -> str:
     """The sentence that must stand beside answers of the model at path; "" for models that are not ours."""
     try:
-        return _notice(read_header(path))
+        return notice_of(str(read_metadata(path).get("general.name") or path.stem))
     except UserError:
         return ""
 
 
-def _local_model(path: Path, header: Header) -> LocalModel:
-    is_embedded = path.parent == runs.DEMO_BASE
-    title = f"{header.name} · {header.type_name} · {header.bytes / 1e9:.2f} GB"
-    return LocalModel(name=DEMO_NAME if is_embedded else path.stem, title=title, path=path, notice=_notice(header))
-
-
-def _notice(header: Header) -> str:
+def notice_of(name: str) -> str:
     """The embedded model and whatever was tuned from it carry its name, and so its notice."""
-    return DEMO_WORDS if header.name.lower().startswith("galen demo") else ""
+    return DEMO_WORDS if name.lower().startswith("galen demo") else ""

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.elsewhere import hf_cache, lm_studio, ollama
 from models.errors import UserError
+from models.ggufs import is_projector, prefix_of
 from models.header import Header, Tensor, read_header
 
 CLIP, KIND = "clip", "gemma3"
@@ -25,6 +27,7 @@ TYPES = {**dict.fromkeys((f"clip.vision.{key}" for key in (*FIGURES, "projector.
 FOREIGN = ("clip.has_audio_encoder", "clip.has_gen_audio_encoder", "clip.use_silu")     # must not be true
 READ = frozenset(TYPES) | {*FOREIGN, "clip.vision.image_mean", "clip.vision.image_std", "clip.has_text_encoder",
                            "clip.has_llava_projector", "clip.vision.feature_layer"}
+TYPE_ORDER = ("F16", "BF16", "Q8_0", "F32")     # the first of these that is there: as good as any, and fast everywhere
 PLAIN, MATRIX, KERNEL = ("F32",), ("F32", "F16", "BF16", "Q8_0"), ("F32", "F16", "BF16")
 
 
@@ -37,6 +40,7 @@ class Projector:
     side: int                   # pixels of the square that a picture is resized to
     tokens: int
     width: int                  # of the language model that it was made for
+    type_name: str = ""         # of most of its bytes
 
 
 def projector_for(model: Header, asked: str) -> Path | None:
@@ -54,14 +58,31 @@ def projector_for(model: Header, asked: str) -> Path | None:
             raise UserError(f"{found.path.name} was made for a model of {found.width:,} columns and {model.path.name} "
                             f"has {_width(model):,}; choose the projector that came with the model.")
         return found.path
-    fitting = [one for one in _usable(projectors_beside(model.path)) if one.width == _width(model)]
-    named = [one for one in fitting if _same(one.name, model.name)] or [one for one in fitting if not one.name]
-    return named[0].path if named else None
+    beside, is_own = _beside(model.path)
+    chosen = choose(_width(model), model.name, _usable(beside), is_own)
+    return chosen.path if chosen else None
+
+
+def choose(width: Any, name: str, projectors: Iterable[Projector], is_own: bool) -> Projector | None:
+    """The projector for a model of that width and name; of several that are the same, the one in the best type.
+
+    is_own: their place says that they belong to the model (one repository, one manifest), whatever their names are.
+    """
+    fitting = [one for one in projectors if one.width == width]
+    named = [one for one in fitting if _same(one.name, name)] or [
+        one for one in fitting if is_own or not one.name]
+    return min(named, key=lambda one: TYPE_ORDER.index(one.type_name) if one.type_name in TYPE_ORDER
+               else len(TYPE_ORDER), default=None)
 
 
 def read_projector(path: Path) -> Projector:
     """The projector at path. Raises UserError if it is none that can be used, or is damaged."""
-    header = read_header(path)
+    return projector_of(read_header(path))
+
+
+def projector_of(header: Header) -> Projector:
+    """The same of a header that was read."""
+    path = header.path
     if header.architecture != CLIP:
         raise UserError(f"{path.name} is no projector but a {header.architecture} model; "
                         "choose the file with mmproj in its name.")
@@ -75,13 +96,31 @@ def read_projector(path: Path) -> Projector:
         raise UserError(f"{path.name} is damaged: {why}. Copy or download it again.")
     side, merge = data["clip.vision.image_size"], data.get("clip.vision.projector.scale_factor", USUAL_MERGE)
     return Projector(path=path, name=str(data.get("general.name") or ""), bytes=header.bytes, side=side,
+                     type_name=header.type_name,
                      tokens=(side // data["clip.vision.patch_size"] // merge) ** 2,
                      width=data["clip.vision.projection_dim"])
 
 
 def projectors_beside(model: Path) -> list[Path]:
-    """The files in the folder of a model that may be projectors, by name."""
-    return sorted(path for path in model.parent.glob("*mmproj*.gguf") if path != model and path.is_file())
+    """The files that may be the projector of a model: in its folder, its repository or its manifest, by name."""
+    return _beside(model)[0]
+
+
+def _beside(model: Path) -> tuple[list[Path], bool]:
+    """Those files, and whether their place says that they belong to the model."""
+    manifests = ollama.manifests_of(model)
+    if manifests:
+        return [one for manifest in manifests for one in manifest.projectors if one.is_file()], True
+    found = [path for path in sorted(model.parent.iterdir()) if is_projector(path.name) and path != model
+             and path.is_file()] if model.parent.is_dir() else []
+    mine = [path for path in found if prefix_of(path.name) and model.name.startswith(prefix_of(path.name))]
+    if mine:                    # llama.cpp's cache holds the files of all repositories side by side
+        return mine, True
+    snapshot = hf_cache.snapshot_of(model)
+    if snapshot:                # a repository may have a folder for each type, and the projector above them
+        above = [folder for folder in model.parents if snapshot in (folder, *folder.parents)][1:]
+        found += [path for folder in above for path in sorted(folder.iterdir()) if is_projector(path.name)]
+    return found, snapshot is not None or any(model.is_relative_to(store) for store in lm_studio.stores())
 
 
 def _usable(paths: Iterable[Path]) -> Iterator[Projector]:

@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO_BASE = ROOT / "models" / "demo"
 
 CONFIG = "config.json"          # the job's config dataclass, as models/knobs.py writes it
+DRAFT = "draft.json"            # of a run made on the page: what was chosen for it, ui/actions/train_draft.py
+DATA = "data"                   # of such a run: the files it was given
 EVENTS = "events.jsonl"         # one JSON object a line: {"t": seconds since 1970, "kind": ..., ...}
 PID = "pid.json"                # {"pid": ..., "started": seconds since 1970}
 STOP = "stop"                   # its existence asks the job to stop
@@ -45,12 +47,37 @@ PREVIEW_DATA = "preview.json"   # the same as records
 ESTIMATE = "estimate.json"      # the promise: time, memory, disk
 CARD = "README.md"              # in an adapter: its model card
 EXPORT = "export"               # where an export of this run goes by default
-REPORT = "report.json"          # the check's figures, beside the GGUFs
+REPORT = "report.json"          # the check's figures, beside the GGUFs; the figures of an evaluation
+ITEMS = "items.jsonl"           # of an evaluation: what became of each item, evaluation.items.Scored
+STATED = "stated.json"          # of an evaluation: what was asked, of whom and how, evaluation.items.Stated
+CALIBRATION = "calibration-{}.json"     # of an evaluation: what was fitted on development rows, for each model
+ROWS = "rows.jsonl"             # of a task over a file: what became of each group of rows
+CLASSIFIER = "classifier"       # a folder: what a batch fitted before it began (tasks/classifier.py)
+MOVED_TO = "moved-to.json"      # in a home that was moved: {"to"}, the folder that is used in its place
+REPORT_PAGE = "report.html"
+REPORT_TABLE = "report.md"      # for a model card
 
 
 def home() -> Path:
-    """The folder of the user's models and runs: GALEN_HOME, else models/files."""
-    return Path(os.environ.get("GALEN_HOME") or ROOT / "models" / "files").expanduser().resolve()
+    """The folder of the user's models and runs: GALEN_HOME, else models/files; or where that was moved to.
+
+    Raises UserError while the disk that it was moved to is not there, and for a note of that which says no folder.
+    """
+    folder = Path(os.environ.get("GALEN_HOME") or ROOT / "models" / "files").expanduser().resolve()
+    passed: list[Path] = []
+    while (folder / MOVED_TO).is_file():
+        note = folder / MOVED_TO
+        said = read_json(note)
+        to = said.get("to") if isinstance(said, dict) else None
+        if not isinstance(to, str) or not to or folder in passed:
+            raise UserError(f"{note} should say where the folder of models and runs was moved to, and does not; "
+                            "delete it to go on here, or put the address of that folder back.")
+        passed.append(folder)
+        folder = Path(to)
+        if not folder.is_dir():
+            raise UserError(f"The folder of models and runs was moved to {folder}, which is not there now; connect "
+                            f"that disk, or delete {note} to go on without it.")
+    return folder
 
 
 def new_run(name: str, at: str = "") -> Path:

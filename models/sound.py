@@ -40,31 +40,34 @@ def wrong_figure(metadata: Mapping[str, Any], shapes: Shapes) -> str:
     return _wrong_experts(figures, idle) or (_wrong_layers(figures, shapes) if architecture in DENSE else "")
 
 
-def wrong_vocabulary(metadata: Mapping[str, Any], pieces: list[bytes]) -> str:
-    """What is wrong with the vocabulary."""
-    if "tokenizer.ggml.tokens" not in metadata:
-        return ""
+def wrong_token_ids(metadata: Mapping[str, Any], words: int) -> str:
+    """What is wrong with what is said of a vocabulary of so many words."""
     for key in ("scores", "token_type"):
         others = metadata.get(f"tokenizer.ggml.{key}")
-        if isinstance(others, Sequence) and len(others) != len(pieces):
-            return f"its vocabulary has {len(pieces):,} pieces, its list of {key} {len(others):,}"
+        if isinstance(others, Sequence) and len(others) != words:
+            return f"its vocabulary has {words:,} pieces, its list of {key} {len(others):,}"
     for key, value in metadata.items():
         if (key.startswith("tokenizer.ggml.") and key.endswith("_token_id") and isinstance(value, int)
-                and value != NO_TOKEN and not -1 <= value < len(pieces)):
-            return f"its {key} is {value:,} and its vocabulary has {len(pieces):,} pieces"
+                and value != NO_TOKEN and not -1 <= value < words):
+            return f"its {key} is {value:,} and its vocabulary has {words:,} pieces"
+    return ""
+
+
+def wrong_words(model: str, pieces: list[bytes]) -> str:
+    """What is wrong with the words of a vocabulary; model: as tokenizer.ggml.model names it."""
     known = set(pieces)
     if b"\0" in b"".join(pieces):               # llama.cpp reads to the zero, and numbers the empty ones
         pieces = [piece.split(b"\0")[0] for piece in pieces]
         known = set(pieces)
     if len(known) != len(pieces) and len(known - {b""}) + pieces.count(b"") != len(pieces):
         return "its vocabulary holds a piece twice"
-    return _wrong_bytes(metadata, known)
+    return _wrong_bytes(model, known)
 
 
-def _wrong_bytes(metadata: Mapping[str, Any], known: set[bytes]) -> str:
+def _wrong_bytes(model: str, known: set[bytes]) -> str:
     """A SentencePiece vocabulary that spells out bytes must have all of them."""
     lacking = [byte for byte in range(256) if b"<0x%02X>" % byte not in known]
-    if metadata.get("tokenizer.ggml.model") == "llama" and len(lacking) < 256:
+    if model == "llama" and len(lacking) < 256:
         lacking = [byte for byte in lacking if bytes([byte]) not in known]
         if lacking:
             return f"its vocabulary lacks the byte 0x{lacking[0]:02X}"

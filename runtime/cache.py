@@ -112,7 +112,7 @@ class Cache:
     def clear(self) -> None:
         """Forget everything; only while nothing runs."""
         for one in self._sequences:
-            one.ids, one.cells, one.prompt, one.prompt_logits, one.is_busy = [], [], [], None, False
+            one.ids, one.cells, one.prompt, one.prompt_logits, one.is_busy, one.used = [], [], [], None, False, 0
         self.held_cells = 0
         self._context.clear()
 

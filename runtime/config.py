@@ -1,8 +1,17 @@
 """How a model is loaded and how an answer is sampled: every knob of the runtime, once."""
 
+import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from models.errors import UserError
 from models.knobs import check
+
+# of a SampleConfig -> the key of a GGUF's header that holds the model's own value (llama.cpp's gguf-py, constants.py)
+OWN_SAMPLING = {"temperature": "general.sampling.temp", "top_k": "general.sampling.top_k",
+                "top_p": "general.sampling.top_p", "min_p": "general.sampling.min_p",
+                "repeat_penalty": "general.sampling.penalty_repeat"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +28,7 @@ class LoadConfig:
         label="Projector", unit="a mmproj file for pictures (empty: the one beside the model that belongs to it)"))
     batch_tokens: int = field(default=0, metadata=dict(label="Prompt tokens computed at once",
                                                        unit="(0: chosen)", min=0, max=4096))
-    exact: bool = field(default=False, metadata=dict(label="Exact (float32 cache, no flash attention)"))
+    exact: bool = field(default=False, metadata=dict(label="Exact (float32 cache and GELU, no flash attention)"))
     idle_minutes: float = field(default=0.0, metadata=dict(label="Unload when idle for", unit="minutes (0: never)",
                                                            min=0.0, max=1e6))
 
@@ -46,3 +55,18 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+def own_sampling(metadata: Mapping[str, Any]) -> dict[str, float]:
+    """Fields of SampleConfig as a model's header states them, for answers where nobody says otherwise.
+
+    A value of another type, or out of our limits, counts as none.
+    """
+    own: dict[str, float] = {}
+    for name, key in OWN_SAMPLING.items():
+        value = metadata.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            with contextlib.suppress(UserError, ValueError, OverflowError):     # NaN and infinity are no whole numbers
+                said: dict[str, Any] = {name: int(value) if name == "top_k" else float(value)}
+                own[name] = getattr(SampleConfig(**said), name)
+    return own

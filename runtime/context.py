@@ -17,12 +17,14 @@ import numpy as np
 from models.projector import read_projector
 from runtime.config import LoadConfig
 from runtime.device import default_threads
+from runtime.gelu import ExactGelu
 from runtime.llama import LOG, C, Model, OutOfMemory, lib
 from runtime.pool import padded, sequences_for
 
 BATCH_TOKENS = 512
 TWINS = 128                                       # the twin of sequence s is s + TWINS; llama.cpp knows 256
 LEAST_CHUNK = 8                                   # prompt tokens that a step takes beside a token of every stream
+WIDE_ROWS = 32                                    # a batch of so many is worth every free core
 MAX_OUTPUTS = 64                                  # rows of one batch that may ask for logits
 OK, NO_ROOM, ABORTED = 0, 1, 2                    # what llama_decode returns
 
@@ -83,6 +85,9 @@ class Context:
         self.sequences: int = params.n_seq_max    # their numbers are below this
         self.max_outputs: int = min(params.n_outputs_max, params.n_batch)
         self._abort_flag = ctypes.create_string_buffer(2)
+        self._gelu = ExactGelu() if config.exact else None
+        if self._gelu:
+            params.cb_eval = self._gelu.callback
         params.abort_callback, params.abort_callback_data = _STRLEN, ctypes.addressof(self._abort_flag)
         LOG.lines.clear()
         self.handle: Any = lib.llama_init_from_model(model.handle, params)
@@ -93,6 +98,7 @@ class Context:
         self.lengths = [0] * self.sequences       # tokens of each sequence in the cache
         self._twinned = [0] * self.sequences      # of these, how many its twin holds too
         self.steps = 0                            # batches computed so far
+        self._threads = self._few = self._many = params.n_threads
         self.is_computing = False                 # a batch is in llama.cpp's hands; read by other threads
         self.clears = 0                           # times that everything was forgotten
         self._make_batch()
@@ -117,13 +123,37 @@ class Context:
             lib.llama_free(self.handle)
             self.handle = None
 
-    def set_threads(self, threads: int) -> None:
-        """Compute with so many threads from the next batch on."""
-        lib.llama_set_n_threads(self.handle, threads, threads)
+    def set_threads(self, threads: int, wide: int = 0) -> None:
+        """Compute with so many threads from the next batch on; wide: for batches of many rows, if that is more."""
+        self._few, self._many = threads, max(threads, wide)
+
+    def _use_threads(self, rows: int) -> None:
+        threads = self._many if rows >= WIDE_ROWS else self._few
+        if threads != self._threads:
+            lib.llama_set_n_threads(self.handle, threads, threads)
+            self._threads = threads
 
     def abort(self) -> None:
         """End the batch that is being computed, or the next one; called from another thread. CPU only."""
         self._abort_flag[0] = b"\x01"
+
+    def decode_steady(self, rows: Sequence[Row]) -> None:
+        """decode(), with figures that do not depend on the number of threads.
+
+        llama.cpp divides the attention of a row that is alone among the threads, and sums in another order with each
+        number of them; so it gets company, which is forgotten again (docs/log.md).
+        """
+        if len(rows) > 1:
+            self.decode(rows)
+            return
+        [row] = rows
+        try:
+            self.decode([row, Row(row.token, row.position + 1, row.sequences)])
+        except NoRoom:                            # the last free cell
+            self.decode(rows)
+            return
+        for sequence in row.sequences:
+            self.truncate(sequence, row.position + 1)
 
     def decode(self, rows: Sequence[Row]) -> None:
         """Compute rows (at most batch_tokens, of which max_outputs with logits); positions follow each sequence's end.
@@ -165,6 +195,7 @@ class Context:
 
     def _compute(self, batch: Any, grown: dict[int, int]) -> None:
         """Let llama.cpp compute a batch. grown: how long each sequence in it will be."""
+        self._use_threads(batch.n_tokens)
         self.is_computing = True
         status = lib.llama_decode(self.handle, batch)
         self.is_computing = False

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from models import knobs
+from models import knobs, outside
 from models.errors import UserError
 from models.header import Tensor, read_header
 from runtime import child
@@ -30,6 +30,7 @@ from runtime.pool import pool_cells
 HOST = "CPU"                                    # what llama.cpp calls the machine's own memory
 MIB = 1 << 20
 WAIT_S = 120.0
+SAID_SHARE = 0.9                                # of the tensors' bytes: llama.cpp rounds the sizes that it prints
 KINDS = ("cpu", "gpu", "igpu", "accel", "meta")                 # enum ggml_backend_dev_type
 SAID_BUFFER = re.compile(r": +(\S+) +(model|RS|output|compute) buffer size = +([\d.]+) MiB")
 SAID_CACHE = re.compile(r": size = +([\d.]+) MiB \( *\d+ cells, +\d+ layers")
@@ -221,7 +222,10 @@ class _Child:
             sizes = [match for match in map(SAID_BUFFER.search, self._said.take()) if match and match[2] == "model"]
         total = sum(_bytes(match[3]) for match in sizes)
         in_place = sum(_bytes(match[3]) for match in sizes if match[1] == HOST)
-        mapped = sum(tensor.bytes for tensor in self._header.tensors) if in_place else 0
+        own = sum(tensor.bytes for tensor in self._header.tensors)
+        if total < own * SAID_SHARE:                            # more than the system gives away, touched or not
+            return {HOST: own}, 0
+        mapped = own if in_place else 0
         return {HOST: total}, max(0, mapped - in_place)
 
 
@@ -313,4 +317,5 @@ def _ggml(name: str, result: Any, *arguments: Any) -> Any:
 
 
 if __name__ == "__main__":
+    outside.watch()
     main()

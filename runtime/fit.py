@@ -143,7 +143,7 @@ def missing_bytes(estimate: Estimate, asked: Survey, free_mb: int) -> int:
     host, missing = estimate.bytes_on(HOST), 0
     for gpu in asked.gpus:
         needed = estimate.bytes_on(gpu.name)
-        if _is_unified(gpu):
+        if is_unified(gpu):
             host += needed
         if needed:
             missing += max(0, needed - (gpu.free_mb - GPU_RESERVE_MB) * 10**6)
@@ -154,7 +154,8 @@ def _room(gpu: Device) -> int:
     return max(0, gpu.free_mb - GPU_RESERVE_MB) * 10**6
 
 
-def _is_unified(gpu: Device) -> bool:
+def is_unified(gpu: Device) -> bool:
+    """True for a GPU that works in the machine's own memory."""
     return gpu.kind == "igpu" or gpu.backend in UNIFIED_BACKENDS
 
 

@@ -17,6 +17,7 @@ from typing import IO, Any, BinaryIO
 
 import psutil
 
+from models import outside
 from models.errors import UserError
 from runtime import child
 
@@ -182,4 +183,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    outside.watch()
     main()

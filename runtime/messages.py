@@ -37,6 +37,15 @@ class Complete:
 
 
 @dataclass(frozen=True)
+class CompleteMany:
+    """Continue prompts (ids) as one group, which is told when all have ended."""
+    id: int
+    prompts: list[list[int]]
+    sample: dict[str, Any]
+    adapter: str = ""
+
+
+@dataclass(frozen=True)
 class Score:
     """items: (prompt ids, candidates as ids) each."""
     id: int
@@ -62,9 +71,9 @@ class Embed:
 
 @dataclass(frozen=True)
 class Tokenize:
-    """The ids of a conversation's prompt, or of plain text."""
+    """The ids of a conversation's prompt, or of plain text; None: the one that ends a turn of the model."""
     id: int
-    what: str | list[dict[str, Any]]
+    what: str | list[dict[str, Any]] | None
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,8 @@ class Loaded:
     projector: str = ""                         # path of the file with which it sees; "": it reads text only
     slots: int = 1
     threads: int = 1
+    bos: int = -1                               # the id in front of plain text; -1: none
+    sampling: dict[str, float] = field(default_factory=dict, hash=False)    # of SampleConfig, as its header states
 
 
 @dataclass(frozen=True)
@@ -114,6 +125,12 @@ class End:
     fingerprint: str
     dropped_turns: int                          # messages left out because the context was full
     adapter: str = ""                           # fingerprint of the adapter; "": the base alone
+
+
+@dataclass(frozen=True)
+class Completed:
+    id: int
+    answers: list[tuple[str, int, str]]         # text, tokens generated, "stop", "length" or "cancelled"
 
 
 @dataclass(frozen=True)
@@ -143,8 +160,8 @@ class Failed:
 
 
 KINDS = {kind.__name__: kind for kind in (
-    Load, Chat, Complete, Score, ScoreChats, Embed, Tokenize, Cancel,
-    Alive, Loaded, Piece, End, Scored, Embedded, Tokens, Failed)}
+    Load, Chat, Complete, CompleteMany, Score, ScoreChats, Embed, Tokenize, Cancel,
+    Alive, Loaded, Piece, End, Completed, Scored, Embedded, Tokens, Failed)}
 
 
 def packed(header: Header) -> str:

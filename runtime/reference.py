@@ -1,5 +1,6 @@
 """The same calls answered by transformers and peft: what a GGUF is held against. Workers only."""
 
+import copy
 import os
 import warnings
 from collections import Counter
@@ -108,6 +109,11 @@ class Reference:
         with _loading(base):
             self.tokenizer = HFTokenizer(transformers.AutoTokenizer.from_pretrained(base))
 
+    @property
+    def ctx_tokens(self) -> int:
+        """The longest conversation that the model was made for; 0 where its config does not say."""
+        return getattr(self._model.config.get_text_config(), "max_position_embeddings", 0) or 0
+
     def logits(self, ids: list[int]) -> np.ndarray:
         """Logits after each of ids: (len(ids), vocab) float32."""
         return next(self.each_logits([ids]))
@@ -144,6 +150,29 @@ class Reference:
         scored = (state[start - 1:-1] for state, (_, start) in zip(hidden, items, strict=True))
         for logits, (ids, start) in zip(self._heads(scored), items, strict=True):
             yield self._picked(logits, ids[start:])
+
+    def scores(self, items: Sequence[tuple[list[int], Sequence[list[int]]]]) -> list[list[list[float]]]:
+        """log p of each token of each candidate after its prompt, in nats: one list an item, a candidate, a token.
+
+        items: (prompt, candidates) as ids. A prompt is computed once, and kept while its candidates are.
+        """
+        found: list[list[list[float]]] = []
+        step = len(items) if self.is_layerwise else 1
+        for part in (items[start:start + step] for start in range(0, len(items), max(1, step))):
+            found += self._scores(part)
+        return found
+
+    def _scores(self, items: Sequence[tuple[list[int], Sequence[list[int]]]]) -> list[list[list[float]]]:
+        self._check_ids([row for prompt, candidates in items for row in (prompt, *candidates)])
+        caches = [self._cache() if any(len(one) > 1 for one in candidates) else None for _, candidates in items]
+        states = self._engine.hidden([prompt for prompt, _ in items], caches)
+        firsts = list(self._head(self._torch.cat([state[-1:] for state in states])))
+        longer = [(k, one) for k, (_, candidates) in enumerate(items) for one in candidates if len(one) > 1]
+        then = self._engine.hidden([one[:-1] for _, one in longer], [copy.deepcopy(caches[k]) for k, _ in longer])
+        rests = [self._picked(logits, one[1:]) for logits, (_, one) in zip(self._heads(then), longer, strict=True)]
+        rest = iter(rests)
+        return [[self._picked(first[None], one[:1]) + (next(rest) if len(one) > 1 else []) for one in candidates]
+                for first, (_, candidates) in zip(firsts, items, strict=True)]
 
     def generate(self, ids: list[int], max_tokens: int, stop_ids: Iterable[int]) -> tuple[list[int], str]:
         """Greedy continuation of ids: (new ids without the one that stops, "stop" or "length")."""

@@ -31,6 +31,7 @@ class Request:
     ids: list[int]                              # the prompt
     sample: SampleConfig
     dropped_turns: int = 0
+    is_read: bool = True                        # somebody reads the answer as it comes
     pictures: Mapping[int, Picture] = field(default_factory=dict)       # by the id that stands for each of its cells
     asked: float = field(default_factory=time.monotonic)
     is_cancelled: bool = False
@@ -128,7 +129,7 @@ class Scheduler:
     @property
     def is_read(self) -> bool:
         """True while somebody's tokens come one by one."""
-        return any(one.is_streaming for one in self._running)
+        return any(one.is_streaming and one.is_read for one in self._running)
 
     def submit(self, request: Request) -> None:
         """Put request behind those that wait. Raises UserError if it can not be served."""
@@ -144,6 +145,24 @@ class Scheduler:
         request.all_ids = list(request.ids)
         request.picture_starts = [k for k, token in enumerate(request.ids) if token < 0 and token != request.ids[k - 1]]
         self._waiting.append(request)
+
+    def submit_all(self, requests: list[Request]) -> None:
+        """Put all of them behind those that wait, or none of them and raise UserError.
+
+        Where nothing else is at work they begin from an empty cache, so that their answers repeat exactly.
+        """
+        if not self.has_work and not self.cache.is_scoring:
+            self.cache.clear()
+        before = len(self._waiting)
+        try:
+            for request in requests:
+                self.submit(request)
+        except UserError:
+            while len(self._waiting) > before:
+                sampler = self._waiting.pop().sampler
+                assert sampler
+                sampler.close()
+            raise
 
     def cancel(self, request: Request) -> None:
         """End request before its next token; called from any thread."""
@@ -167,8 +186,9 @@ class Scheduler:
         streams = sum(request.is_streaming for request, _, _ in parts)
         began = time.monotonic()
         self._reading = tuple(request for request, _, _ in parts if not request.is_streaming)
+        is_read = any(request.is_read for request, _, _ in parts)
         try:
-            self.context.decode(rows)
+            (self.context.decode if is_read else self.context.decode_steady)(rows)
         except Aborted:
             return
         except NoRoom:

@@ -73,7 +73,9 @@ class Scorer:
                                 f"{self._context.cells:,}; shorten it, or load the model with a longer context.")
 
     def _groups(self, items: Sequence[Item], prefix: list[int]) -> Iterator[list[Part]]:
-        """Parts of items that go in together: as many as sequences and cells allow, half the cells for several."""
+        """Parts of items that go in together: as many as sequences and cells allow, several only if they fill no more
+        than a batch. Each row looks at every cell in use, its own or not: fuller groups take longer (docs/log.md)."""
+        several = min(self._context.cells // 2, len(prefix) + self._context.batch_tokens)
         group: list[Part] = []
         tags, cells = 0, len(prefix)
         for number, item in enumerate(items):
@@ -81,7 +83,7 @@ class Scorer:
             part: list[int] = []
             for k, candidate in enumerate(item.candidates):
                 needed = len(candidate) - 1 + (own if not part else 0)
-                most = self._context.cells // (2 if group else 1)
+                most = several if group else self._context.cells
                 if tags == len(self._sequences) or (cells + needed > most and (group or part)):
                     yield [*group, *([(number, part)] if part else [])]
                     group, part, tags, cells = [], [], 0, len(prefix)
@@ -161,7 +163,7 @@ class Scorer:
                 self.interrupt()                # streams hold the cells: begun again after them
                 return
             try:
-                self._context.decode(batch)
+                self._context.decode_steady(batch)
             except Aborted:                     # somebody else's cancel
                 waiting.extendleft(reversed(batch))
                 yield None

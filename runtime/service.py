@@ -10,10 +10,11 @@ from typing import Any
 from models.errors import UserError
 from models.header import fingerprint
 from runtime.adapter import Adapter
-from runtime.config import LoadConfig
+from runtime.config import LoadConfig, own_sampling
 from runtime.context import Context, Row
 from runtime.device import default_threads
 from runtime.embed import Embedder, offers_embeddings
+from runtime.group import Group
 from runtime.llama import Model, give_memory_back
 from runtime.messages import End, Failed, Loaded, Piece, Scored
 from runtime.pool import KEPT_SEQUENCES, conversation_tokens, pool_cells
@@ -76,6 +77,8 @@ class Service:
         self._lanes: dict[str, Lane] = {}
         self._embedder: Embedder | None = None
         self._places: dict[int, tuple[Lane, Request]] = {}
+        self._groups: dict[int, tuple[Lane, Group]] = {}
+        self._group_of: dict[Request, Group] = {}
         self._cancelled: set[int] = set()       # numbers; one may come before its request is ready
         self._start_threads()
         self.eyes = Eyes(Path(config.projector), model, config, self.threads) if config.projector else None
@@ -90,6 +93,7 @@ class Service:
         self._watch = None if self._config.threads else Watch(self.threads)
         if self._watch:
             self._watch.threads(time.monotonic())               # from here on it knows what others do
+        self._wide = self._watch.free_cores if self._watch else self.threads       # for batches of many rows
         self._tuning: Iterator[None] | None = None
         if not self._config.threads and not known and not offers_embeddings(self.model.header):
             self._tuning = self._tune()
@@ -104,6 +108,7 @@ class Service:
             if lane.scheduler.cache.make_room(1):
                 lane.context.decode([Row(0, 0, (sequence,))])
                 lane.context.truncate(sequence, 0)
+            self.set_threads(self.threads)      # for whoever asks before the next step
 
         best = yield from tune(step, self._fingerprint)
         if best:
@@ -129,7 +134,8 @@ class Service:
             path=str(header.path), name=header.name, fingerprint=self._fingerprint, ctx_tokens=self.ctx_tokens,
             description=f"{header.type_name} · {header.bytes / 1e9:.2f} GB",
             can_chat=bool(header.template) and not can_embed, can_embed=can_embed, slots=self._config.slots,
-            threads=self.threads, projector=self._config.projector)
+            threads=self.threads, projector=self._config.projector, bos=next(iter(self.model.bos_ids()), -1),
+            sampling=own_sampling(header.metadata))
 
     @property
     def is_computing(self) -> bool:
@@ -148,6 +154,17 @@ class Service:
         self._places[request.number] = lane, request
         if request.number in self._cancelled:   # meanwhile, or long before
             request.is_cancelled = True
+
+    def submit_group(self, group: Group, adapter: str) -> None:
+        """Begin to answer a group. Raises UserError if one of its requests can not be served."""
+        if group.number in self._cancelled:
+            return
+        lane = self._lane(adapter)
+        lane.scheduler.submit_all(group.requests)
+        self._groups[group.number] = lane, group
+        self._group_of |= dict.fromkeys(group.requests, group)
+        if group.number in self._cancelled:     # meanwhile
+            self.cancel(group.number)
 
     def score(self, number: int, items: list[Item], adapter: str) -> None:
         """Begin to score items; they wait for the ones before."""
@@ -168,20 +185,26 @@ class Service:
     def cancel(self, number: int) -> None:
         """End a request before its next token, or before it begins; called from any thread."""
         self._cancelled.add(number)             # before the look: submit() places first and looks here then
-        place = self._places.get(number)
+        place, placed = self._places.get(number), self._groups.get(number)
         if place:
             place[0].scheduler.cancel(place[1])
+        if placed:
+            for request in placed[1].requests:
+                placed[0].scheduler.cancel(request)
 
     def set_threads(self, threads: int) -> None:
         """Compute with so many threads from the next batch on."""
         self.threads = threads
         for lane in self._lanes.values():
-            lane.context.set_threads(threads)
+            lane.context.set_threads(threads, self._wide)
 
     def step(self) -> None:
         """One batch for the streams of each lane, and one for its first scoring job."""
-        if self._watch and (threads := self._watch.threads(time.monotonic())) != self.threads:
-            self.set_threads(threads)
+        if self._watch:
+            threads = self._watch.threads(time.monotonic())
+            if (threads, self._watch.free_cores) != (self.threads, self._wide):
+                self._wide = self._watch.free_cores
+                self.set_threads(threads)
         for lane in list(self._lanes.values()):
             if lane.scheduler.has_work:
                 lane.scheduler.step()
@@ -223,7 +246,7 @@ class Service:
                 self._drop_lane(min(idle, key=lambda old: self._lanes[old].used))
             loaded = Adapter(Path(adapter), self.model) if adapter else None
             self._lanes[name] = Lane(self.model, self._config, self.ctx_tokens, loaded, self)
-            self._lanes[name].context.set_threads(self.threads)
+            self._lanes[name].context.set_threads(self.threads, self._wide)
         self._lanes[name].used = time.monotonic()
         return self._lanes[name]
 
@@ -234,10 +257,17 @@ class Service:
 
     def tell_piece(self, request: Request, text: str, logprobs: list[TokenLogprob]) -> None:
         """A piece of an answer has come."""
-        self._tell(Piece(request.number, text, [asdict(one) for one in logprobs] if logprobs else []))
+        if request not in self._group_of:
+            self._tell(Piece(request.number, text, [asdict(one) for one in logprobs] if logprobs else []))
 
     def tell_end(self, request: Request, reason: str | UserError) -> None:
         """An answer has ended."""
+        if group := self._group_of.pop(request, None):
+            if answer := group.ended(request, reason):
+                del self._groups[group.number]
+                self._cancelled.discard(group.number)
+                self._tell(answer)
+            return
         lane, _ = self._places.pop(request.number)
         self._cancelled.discard(request.number)
         if isinstance(reason, UserError):

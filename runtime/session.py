@@ -11,7 +11,8 @@ from typing import Any
 
 from models import knobs
 from models.errors import UserError
-from models.header import Header, read_header
+from models.header import Header
+from models.opened import full_path, open_header
 from models.projector import projector_for, projectors_beside
 from runtime.config import LoadConfig, SampleConfig
 from runtime.device import machine
@@ -20,6 +21,8 @@ from runtime.messages import (
     Cancel,
     Chat,
     Complete,
+    Completed,
+    CompleteMany,
     Embed,
     Embedded,
     End,
@@ -138,14 +141,14 @@ class Session:
         Raises UserError if the file can not be used. A file that is broken on the face of it leaves the model
         that was loaded before; any other gives its memory back first.
         """
-        path = path.expanduser().resolve()
+        path = full_path(path)
         with self._lock:
             asked = path, config, _states(path, config)
             if self._asked == asked and self.info and self.pid is not None:
                 return self.info
             worker = WorkerProcess(config.idle_minutes * 60)        # it starts while the header is read here
             try:
-                header = read_header(path)      # refuses a broken file before native code sees it
+                header = open_header(path)      # refuses a broken file before native code sees it
                 projector = projector_for(header, config.projector)
                 self._close()
                 info = self._load(worker, header, replace(config, projector=str(projector or "")))
@@ -210,6 +213,20 @@ class Session:
         whole = prompt if isinstance(prompt, str) else list(prompt)
         return self._stream(lambda number: Complete(number, whole, knobs.to_json(sample), _adapter_path(adapter)))
 
+    def complete_many(self, prompts: Sequence[Sequence[int]], sample: SampleConfig = DEFAULT_SAMPLE,
+                      adapter: Path | None = None) -> list[tuple[str, int, str]]:
+        """Continue prompts (ids) together: text, tokens generated and why it ended ("stop", "length") of each.
+
+        Alone on the model, the answers of one call repeat exactly (temperature 0, or a seed). Raises UserError if one
+        of the prompts can not be served; then none is.
+        """
+        whole = [list(ids) for ids in prompts]
+        if not whole:
+            return []
+        return [(text, tokens, reason) for text, tokens, reason in self._ask(
+            lambda number: CompleteMany(number, whole, knobs.to_json(sample), _adapter_path(adapter)),
+            Completed).answers]
+
     def score(self, items: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]],
               adapter: Path | None = None) -> list[list[list[float]]]:
         """log p of each token of each candidate after its prompt, in nats: one list an item, a candidate, a token.
@@ -240,6 +257,12 @@ class Session:
     def encode(self, text: str) -> list[int]:
         """The ids of plain text, without BOS."""
         return self._ask(lambda number: Tokenize(number, text), Tokens).ids
+
+    def terminator(self) -> int:
+        """The id that ends a turn of the model. UserError if the file has no chat template."""
+        self._refuse_without_template()
+        ids: list[int] = self._ask(lambda number: Tokenize(number, None), Tokens).ids
+        return ids[0]
 
     def unload(self) -> None:
         """Give the model's memory back to the system; the next request loads it again. Ends a load that runs."""
@@ -317,7 +340,7 @@ class Session:
         if self._worker is None or not self._worker.is_alive:
             self._unload()
             path, config = self._wanted
-            header = read_header(path)          # if it is gone: tried again at the next request
+            header = open_header(path)          # if it is gone: tried again at the next request
             if config.projector and not Path(config.projector).is_file():
                 config = replace(config, projector="")              # without it, text can still be talked about
             self._start(WorkerProcess(config.idle_minutes * 60), header, config)

@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from models import knobs
+from models import knobs, outside
 from models.errors import UserError
 from runtime.config import LoadConfig, SampleConfig
 from runtime.messages import (
@@ -24,6 +24,7 @@ from runtime.messages import (
     Cancel,
     Chat,
     Complete,
+    CompleteMany,
     Embed,
     Embedded,
     Failed,
@@ -151,16 +152,25 @@ class Worker:
     def _task(self, message: Any) -> Task:
         if isinstance(message, Chat | Complete):
             return self._answer_task(message)
+        if isinstance(message, CompleteMany):
+            return self._group_task(message)
         if isinstance(message, Score):
             return self._score_task(message.id, [tuple(item) for item in message.items], message.adapter)
         if isinstance(message, ScoreChats):
             return self._score_task(message.id, self._chat_items(message), message.adapter)
         if isinstance(message, Tokenize):
-            ids = (self._service.model.encode(message.what, control=False) if isinstance(message.what, str)
-                   else prompt.prompt_ids(self._received(message.what)[0], self._service.model))
-            return lambda: self._tell(Tokens(message.id, ids))
+            tokens = Tokens(message.id, self._ids(message.what))
+            return lambda: self._tell(tokens)
         assert isinstance(message, Embed)
         return lambda: self._embed(message)
+
+    def _ids(self, what: str | list[dict[str, Any]] | None) -> list[int]:
+        model = self._service.model
+        if what is None:
+            return [prompt.terminator(model)]
+        if isinstance(what, str):
+            return list(model.encode(what, control=False))
+        return prompt.prompt_ids(self._received(what)[0], model)
 
     def _received(self, messages: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[int, Any]]:
         """Messages with their pictures made ready, and the pictures by their ids."""
@@ -184,6 +194,17 @@ class Worker:
             ids = _known_ids(message.prompt, service.model.n_vocab)
         request = Request(number=message.id, ids=ids, sample=sample, dropped_turns=dropped, pictures=pictures)
         return lambda: service.submit(request, message.adapter)
+
+    def _group_task(self, message: CompleteMany) -> Task:
+        from runtime.group import Group
+        from runtime.sampler import grammar_text
+        from runtime.scheduler import Request
+        sample, n_vocab = knobs.from_json(SampleConfig, message.sample), self._service.model.n_vocab
+        self._grammars.check(grammar_text(sample))
+        prompts = [_known_ids(ids, n_vocab) for ids in message.prompts]
+        group = Group(message.id, [Request(number=message.id, ids=ids, sample=sample, is_read=False)
+                                   for ids in prompts])
+        return lambda: self._service.submit_group(group, message.adapter)
 
     def _score_task(self, number: int, items: list[Any], adapter: str) -> Task:
         from runtime.score import Item
@@ -257,6 +278,7 @@ def main() -> None:
     threading.excepthook = lambda args: _end(args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    outside.watch()
     Worker(sys.stdin.buffer, answers).serve()
 
 

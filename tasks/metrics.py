@@ -3,8 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-
-from rouge_score.rouge_scorer import RougeScorer
+from typing import Any
 
 KINDS = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL"}
 Labels = frozenset[str]
@@ -63,5 +62,7 @@ def macro_f1(gold: Sequence[Labels], found: Sequence[Labels]) -> float:
 
 
 @lru_cache(maxsize=1)
-def _scorer() -> RougeScorer:
+def _scorer() -> Any:
+    # takes a second or more: it brings nltk, scipy and sklearn
+    from rouge_score.rouge_scorer import RougeScorer
     return RougeScorer([*KINDS.values()], use_stemmer=True)

@@ -7,6 +7,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("GALEN_ELSEWHERE", "no")          # models of other programs on this machine are no part of a test
 
 from models import library, runs  # after the environment is set
 
@@ -35,8 +36,9 @@ def demo_gguf() -> Path:
 
 @pytest.fixture
 def galen_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty GALEN_HOME for this test and the processes it starts."""
+    """An empty GALEN_HOME for this test and the processes it starts, and here an empty cache of the hub."""
     home = tmp_path / "home"
     home.mkdir()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("GALEN_HOME", str(home))
     return home

@@ -15,5 +15,7 @@ def mounted(folder: Path, size_mb: int) -> Iterator[Path]:
     if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "none", str(folder)],
                       capture_output=True).returncode:
         pytest.skip("may not mount a small disk here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -1,6 +1,7 @@
 """The launcher, run for real in copies with small stub packages: no network, nothing of this machine's pip settings."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -9,102 +10,26 @@ import socket
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import pytest
 
 import launcher
+from setup import pip
+from tests.launching import FILES, PYTHON, ROOT, Copy, fresh_copy, make_wheel, stub_wheels
 
-ROOT = Path(__file__).resolve().parent.parent
-PYTHON = getattr(sys, "_base_executable", sys.executable)
-FILES = {"chat": "llama-cpp-python==0.3.36  # runs\nstub-chat==1.0\n", "train": "torch==2.13.0\n",
-         "dev": "ruff==1.0\nmypy==1.0\npytest==1.0\n"}
-CHECK = """
-import os, sys
-print("ran", __package__, sys.argv[1:], os.getcwd())
-sys.exit(os.environ.get("FAIL") == __package__ and 5)
-"""
-COMMANDS = """
-import json, os, sys
-import stub_chat
-print(json.dumps({"argv": sys.argv[1:], "cwd": os.getcwd(), "chat": stub_chat.VERSION,
-                  "leaked": "PYTHONSTARTUP" in os.environ, "path": sys.path}))
-sys.exit(int(os.environ.get("STATUS", "0")))
-"""
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals and shell scripts of POSIX")
-
-
-def make_wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> Path:
-    """A wheel of a few text files, as small as pip takes it."""
-    base = name.replace("-", "_")
-    info = f"{base}-{version}.dist-info"
-    texts = files | {f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
-                     f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
-    texts[f"{info}/RECORD"] = "".join(f"{path},,\n" for path in [*texts, f"{info}/RECORD"])
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{base}-{version}-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name_in_it, text in texts.items():
-            archive.writestr(name_in_it, text)
-    return path
-
-
-class Copy:
-    """A folder with the real launcher, stub requirement files, a stub command line, and its own pip settings."""
-
-    def __init__(self, folder: Path, wheels: Path):
-        self.folder, self.wheels = folder, wheels
-
-    def environment(self, **more: str) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(("PIP_", "PYTHON", "GALEN_"))}
-        home = self.folder.parent / "home"
-        return {**kept, "HOME": str(home), "PIP_CONFIG_FILE": os.devnull, "PIP_CACHE_DIR": str(home / "cache"),
-                "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels),
-                "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", **more}  # nobody listens there
-
-    def command(self, *arguments: str) -> list[str]:
-        return [PYTHON, str(self.folder / "launcher.py"), *arguments]
-
-    def start(self, *arguments: str, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess:
-        return subprocess.run(self.command(*arguments), cwd=cwd or self.folder, env=self.environment(**more),
-                              capture_output=True, text=True, timeout=300)
-
-    def popen(self, *arguments: str, **more: str) -> subprocess.Popen:
-        return subprocess.Popen(self.command(*arguments), env=self.environment(**more), text=True,
-                                start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-    def forget(self, *marks: str) -> None:
-        for mark in marks:
-            (self.folder / f".venv/galen-{mark}.json").unlink()
-
-    def log(self) -> str:
-        return (self.folder / ".venv/setup.log").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    make_wheel(folder, "llama-cpp-python", "0.3.36", {"llama_cpp.py": "def llama_backend_init(): pass\n"})
-    for version in ("1.0", "1.1"):
-        make_wheel(folder, "stub-chat", version, {"stub_chat.py": f"VERSION = '{version}'\n"})
-    make_wheel(folder, "torch", "2.13.0", {"torch.py": ""})
-    for name in ("ruff", "mypy", "pytest"):
-        make_wheel(folder, name, "1.0", {f"{name}/__init__.py": "", f"{name}/__main__.py": CHECK})
-    return folder
+    return stub_wheels(tmp_path_factory.mktemp("wheels"))
 
 
 @pytest.fixture
 def fresh(tmp_path, wheels) -> Copy:
     """A copy in which nothing is set up."""
-    folder = tmp_path / "galen copy"
-    (folder / "requirements").mkdir(parents=True)
-    (folder / "ui").mkdir()
-    (folder / "ui/commands.py").write_text(COMMANDS, encoding="utf-8")
-    shutil.copy(ROOT / "launcher.py", folder)
-    for name, text in FILES.items():
-        (folder / f"requirements/{name}.txt").write_text(text, encoding="utf-8")
-    return Copy(folder, wheels)
+    return fresh_copy(tmp_path / "galen copy", wheels)
 
 
 @pytest.fixture(scope="module")
@@ -163,17 +88,17 @@ def test_an_old_python_gets_one_line():
 
 @pytest.mark.parametrize(("lines", "meaning"), [
     (["ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"], "the disk is full"),
-    (["WARNING: Retrying, after connection broken by 'x'", "ERROR: No matching distribution"], launcher.OFFLINE),
+    (["WARNING: Retrying, after connection broken by 'x'", "ERROR: No matching distribution"], pip.OFFLINE),
     (["WARNING: Retrying, after connection broken by 'x'", "ERROR: Failed building wheel for x"], "it did not compile"),
     (["Collecting x", "ERROR: Could not find a version", "ERROR: No matching distribution found for x"],
      "No matching distribution found for x"),
     (["Traceback", "ValueError: odd"], "ValueError: odd"), ([], "it said nothing")])
 def test_the_reason_is_what_pip_said(lines, meaning):
-    assert launcher.reason(lines) == meaning
+    assert pip.reason(lines) == meaning
 
 
 def test_progress_says_what_comes_and_how_far(capsys):
-    progress = launcher.Progress("chat set", 3)
+    progress = pip.Progress("chat set", 3)
     for line in ("Ignoring colorama: markers 'sys_platform == \"win32\"' don't match your environment",
                  "Collecting numpy==2.4.6 (from -r chat.txt (line 9))", "Requirement already satisfied: six in x",
                  "  Downloading numpy-2.4.6-py3.whl.metadata (6 kB)", "  Downloading numpy-2.4.6-py3.whl (16.9 MB)",
@@ -186,7 +111,7 @@ def test_progress_says_what_comes_and_how_far(capsys):
 def test_first_start_sets_up_and_the_next_ones_skip_it(fresh, tmp_path):
     (tmp_path / "junk").mkdir()
     (tmp_path / "junk/llama_cpp.py").write_text("raise RuntimeError('not the one of the environment')")
-    junk = {"PYTHONPATH": str(tmp_path / "junk"), "PYTHONSTARTUP": "x.py"}
+    junk = {"PYTHONPATH": str(tmp_path / "junk"), "PYTHONSTARTUP": "x.py", "PIP_TARGET": str(tmp_path / "target")}
     first = fresh.start("chat", "--model", "a b.gguf", cwd=tmp_path, **junk)
     assert "Making the environment" in first.stdout and "chat set 2/2" in first.stdout, first.stderr
     log = fresh.log()
@@ -226,6 +151,34 @@ def test_a_moved_folder_goes_on(ready):
 
 
 @posix_only
+def test_what_names_the_old_place_is_written_anew(ready):
+    """Galen runs PYTHON -m, which goes on in any place; people use the scripts, too."""
+    before = json.loads((ready.folder / ".venv/galen-venv.json").read_text())["place"]      # `ready` is a copy
+    moved = Copy(ready.folder.rename(ready.folder.parent / "moved ünï"), ready.wheels)
+    assert moved.start("chat").returncode == 0
+    own, scripts = str(moved.folder / ".venv"), moved.folder / ".venv/bin"
+    assert own in (scripts / "activate").read_text() and own in (scripts / "pip").read_text()
+    assert not [one for one in scripts.iterdir() if not one.is_symlink() and before.encode() in one.read_bytes()]
+    pip_of_its_own = subprocess.run([scripts / "pip", "--version"], capture_output=True, text=True)
+    assert pip_of_its_own.returncode == 0 and "moved ünï" in pip_of_its_own.stdout
+    assert not list((moved.folder / ".venv").rglob("*.part"))
+
+
+@posix_only
+@pytest.mark.parametrize("what", ["whole", "broken", "absent"])
+def test_the_doctor_comes_without_a_set_up(ready, what):
+    """It is asked when the set-up does not work; so it neither waits for that nor repairs it by the way."""
+    (ready.folder / "ui/commands.py").write_text("import sys; print(sys.prefix, *sys.argv[1:]); sys.exit(2)")
+    python = ready.folder / ".venv/bin/python"
+    python.unlink() if what == "broken" else None
+    shutil.rmtree(ready.folder / ".venv") if what == "absent" else ready.forget("chat", "llama")
+    done = ready.start("doctor", "--json")
+    place = ready.folder / ".venv" if what == "whole" else sys.base_prefix
+    assert (done.returncode, done.stdout, done.stderr) == (2, f"{place} doctor --json\n", "")
+    assert python.exists() == (what == "whole") and not (ready.folder / ".venv/galen-chat.json").exists()
+
+
+@posix_only
 def test_an_environment_whose_python_does_not_start_is_made_anew(ready):
     python = ready.folder / ".venv/bin/python"
     python.unlink()
@@ -255,6 +208,43 @@ def test_an_interrupted_setup_is_taken_up(fresh, how, moment):
     assert not (fresh.folder / ".venv/galen-chat.json").exists()
     done = fresh.start("chat")
     assert '"chat": "1.0"' in done.stdout and ("Making" in done.stdout) == (moment == "pyvenv.cfg"), done.stderr
+
+
+@posix_only
+def test_a_setup_killed_again_and_again_gets_done(fresh):
+    for patience in (0.3, 1.2):                 # while the environment is made, and later
+        process = fresh.popen("chat")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=patience)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    done = fresh.start("chat")
+    assert done.returncode == 0 and '"chat": "1.0"' in done.stdout, done.stderr
+
+
+WATCHED = """
+import runpy, sys
+def hook(event, values):
+    if event in ("subprocess.Popen", "os.exec"):
+        print("event", event, *values[1], flush=True)
+    elif event.startswith(("socket.", "urllib.", "os.system", "os.posix_spawn")):
+        print("event", event, flush=True)
+sys.addaudithook(hook)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@posix_only
+def test_a_start_connects_to_nothing_and_updates_nothing(ready):
+    """Once set up, a start asks its own Python for its version, and becomes it: no connection, no pip, no git."""
+    done = subprocess.run([PYTHON, "-c", WATCHED, str(ready.folder / "launcher.py"), "chat"], capture_output=True,
+                          env=ready.environment(), text=True)
+    events = [line for line in done.stdout.splitlines() if line.startswith("event ")]
+    python = str(ready.folder / ".venv/bin/python")
+    assert done.returncode == 0 and len(events) == 2, events
+    assert events[0].startswith(f"event subprocess.Popen {python} -ISc import sys; print(")
+    assert events[1] == f"event os.exec {python} -m ui.commands chat"
 
 
 @posix_only
@@ -373,28 +363,3 @@ def test_waiting_for_a_child_passes_its_status_and_ctrl_c(ready):
     assert process.stdout.readline() == "up\n"
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=30) == 3 and process.stderr.read() == ""
-
-
-@posix_only
-@pytest.mark.parametrize("script", ["Start-Linux.sh", "Start-macOS.command"])
-def test_the_start_file_takes_the_newest_python_that_works(tmp_path, script):
-    folder, programs = tmp_path / "galen copy", tmp_path / "bin"
-    folder.mkdir()
-    programs.mkdir()
-    shutil.copy(ROOT / script, folder)
-    (programs / "dirname").symlink_to(shutil.which("dirname"))
-    shown = {"env": {"PATH": str(programs)}, "capture_output": True, "text": True}
-    missing = subprocess.run(["/bin/sh", folder / script, "x"], **shown)
-    said_once(missing, r"Galen needs Python 3\.11 to 3\.14, and none was found\. .*https://www\.python\.org/downloads/")
-    for name, is_suitable in (("python3.14", False), ("python3.12", True), ("python3", True)):
-        script_text = f'#!/bin/sh\n[ "$1" = -c ] && exit {int(not is_suitable)}\necho {name} "$@"\nexit 7\n'
-        (programs / name).write_text(script_text)
-        (programs / name).chmod(0o755)
-    done = subprocess.run([folder / script, "chat", "a  b"], **shown)
-    assert (done.returncode, done.stdout) == (7, f"python3.12 {folder}/launcher.py chat a  b\n")
-
-
-def test_the_windows_start_file_has_windows_line_ends():
-    data = (ROOT / "Start-Windows.bat").read_bytes()
-    assert data.count(b"\n") == data.count(b"\r\n") > 10 and data.isascii()
-    assert b'"%~dp0launcher.py" %*' in data

@@ -79,8 +79,9 @@ def whole(stages: Sequence[Mapping[str, Any]], folder: Path, busy_cores: float) 
     names = list(dict.fromkeys(name for one in stages for name in one["parts"]))
     parts = {name: round(sum(one["parts"].get(name, 0.0) for one in stages), 2) for name in names}
     if len(stages) > 1:                 # before the first stage and after each, every set is scored
-        once = sum(one["score_s"] for one in stages) + stages[0]["load_s"]
-        parts["scores of all stages"] = round((len(stages) + 1) * once, 2)
+        untrained, trained = (sum(one[name] for one in stages) for name in ("base_score_s", "score_s"))
+        loads = (len(stages) + 1) * stages[0]["load_s"]
+        parts["scores of all stages"] = round(untrained + len(stages) * trained + loads, 2)
     promise = {
         "seconds": round(sum(parts.values()), 1), "parts": parts, "steps": sum(one["steps"] for one in stages),
         "peak_rss_mb": round(max(one["peak_rss_mb"] for one in stages)),

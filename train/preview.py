@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from corpus import layouts
 from corpus.gather import Gathered
 from corpus.layouts import Example
+from corpus.table import Unusable
 from models import job as jobs
 from models import knobs, runs
 from models.job import Job
@@ -49,19 +51,25 @@ def work(job: Job) -> None:
     job.event("phase", text="Reading the rows")
     from train.stages import gather_stages  # torch, after set_up_libraries()
     gathered = gather_stages(config, lambda text: job.event("note", text=text))
-    stages = [_stage(one, rows, base, job) for one, rows in gathered]
+    stages, left_out = [], list[Unusable]()
+    for one, rows in gathered:
+        stages.append(_stage(one, rows, base, job, left_out))
+    layouts.write_unusable(job.folder / runs.UNUSABLE, left_out)
+    runs.write_json(job.folder / runs.FINDINGS, [asdict(found) for _, rows in gathered for found in rows.findings])
     preview = {"recipe": config.recipe, "base": base.name, "stages": stages}
     runs.write_json(job.folder / runs.PREVIEW_DATA, preview)
     with runs.whole_file(job.folder / runs.PREVIEW) as part:
         part.write_text(page(preview), encoding="utf-8")
 
 
-def _stage(config: TrainConfig, gathered: Gathered, base: Path, job: Job) -> dict[str, Any]:
+def _stage(config: TrainConfig, gathered: Gathered, base: Path, job: Job, left_out: list[Unusable]) -> dict[str, Any]:
+    """The records of a stage; the rows that are in none of its samples are added to left_out."""
     from train.adapter import load_tokenizer
     tokenizer = HFTokenizer(load_tokenizer(base))
     job.event("phase", text="Writing the rows as tokens")
     prepared = prepare(gathered.training, tokenizer, config.max_len)
     validation = prepare(gathered.validation, tokenizer, config.max_len)
+    left_out += [*gathered.left_out, *prepared.unusable, *validation.unusable]
     chosen = choose(prepared, tokenizer.controls, config.seed)
     return {"name": config.name, "max_len": config.max_len, **figures(prepared, validation, gathered, config.max_len),
             "samples": [_record(prepared.examples[k], prepared.samples[k], reasons, tokenizer)

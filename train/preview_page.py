@@ -41,10 +41,11 @@ def page(preview: Mapping[str, Any]) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1>"
-            f"<p>Base model: {escape(preview['base'])}</p>{_legend()}{body}</main></body></html>\n")
+            f"<p>Base model: {escape(preview['base'])}</p>{legend()}{body}</main></body></html>\n")
 
 
-def _legend() -> str:
+def legend() -> str:
+    """What the marks of a sample mean."""
     return ('<section class="tokens"><span class="context">grey: context, read only</span>  '
             '<span class="learned">coloured: learned</span>  '
             f'<b class="end">{END_MARK}</b> the end of a turn, learned as well  '
@@ -56,7 +57,7 @@ def _stage(stage: Mapping[str, Any], has_name: bool) -> str:
     lines = [counted(stage), stage["cut_words"], *stage["tables"]]
     return (name + "".join(f"<p>{escape(line)}</p>" for line in lines if line)
             + "".join(_finding(one) for one in [*stage["findings"], *_too_long(stage)])
-            + _histogram(stage["lengths"], stage["max_len"]) + "".join(_sample(one) for one in stage["samples"]))
+            + histogram(stage["lengths"], stage["max_len"]) + "".join(sample_part(one) for one in stage["samples"]))
 
 
 def counted(stage: Mapping[str, Any]) -> str:
@@ -93,7 +94,8 @@ def about(sample: Mapping[str, Any]) -> str:
             f"{sample['learned']:,} of them learned.")
 
 
-def _sample(sample: Mapping[str, Any]) -> str:
+def sample_part(sample: Mapping[str, Any]) -> str:
+    """One sample, token by token."""
     why = ", ".join(sample["why"])
     return (f"<section><h3>{escape(why[:1].upper() + why[1:])}</h3>"
             f'<p class="quiet">{escape(about(sample))}</p>'
@@ -110,7 +112,7 @@ def _piece(piece: Mapping[str, Any]) -> str:
     return f'<span class="{escape(piece["kind"])}" title="{ids}">{text}</span>'
 
 
-def _histogram(lengths: Mapping[str, Any], max_len: int) -> str:
+def histogram(lengths: Mapping[str, Any], max_len: int) -> str:
     """Bars of how many samples are how long uncut; those that are cut stand in the danger colour."""
     counts: Sequence[int] = lengths["counts"]
     width, most = WIDTH / len(counts), max(counts)

@@ -23,11 +23,18 @@ TRIED_EVALS = 16                # batches of the validation rows
 
 
 class Trial(Job):
-    """The job that the tried steps belong to: remembers the events, and asks to stop when the time is up."""
+    """The job that the tried steps belong to: remembers the events, and asks to stop when the time is up.
+
+    trained_s: what the answers took at each evaluation, every one as long as its reference.
+    """
 
     def __init__(self, outer: Job, folder: Path):
         super().__init__(folder)
-        self.outer, self.events = outer, list[dict[str, Any]]()
+        self.outer, self.events, self.trained_s = outer, list[dict[str, Any]](), list[float]()
+
+    def trained_answers_took(self, seconds: float) -> None:
+        """Remember it: the model of a trial has learned nothing, and may run on to the limit with every answer."""
+        self.trained_s.append(seconds)
 
     def event(self, kind: str, **values: Any) -> None:
         """Remember and write it; the person hears how many steps have been tried."""
@@ -93,7 +100,7 @@ def promise(config: TrainConfig, gathered: Gathered, trial: Trial, before: Seque
     wall = time.time() - began
     peak_mb = result["peak_rss_mb"] * (1.0 if result["peak_vram_mb"] else HEAP_GROWTH)
     return {**result, "peak_rss_mb": peak_mb, "peak_disk_mb": _disk_mb(config, trial, tried[0], result),
-            "steps": len(tried[0].loads), "parts": _parts(config, trial, tried[0], wall, share),
+            "steps": len(tried[0].loads), "parts": _parts(config, trial, tried[0], wall, share, bool(before)),
             **_scoring(config, trial, share), "measured_steps": len(trial.of("step")), "measured_s": wall}
 
 
@@ -109,10 +116,19 @@ def _disk_mb(config: TrainConfig, trial: Trial, tried: Tried, result: dict[str, 
 
 
 def _scoring(config: TrainConfig, trial: Trial, share: float) -> dict[str, float]:
-    """Seconds that it takes to load the base, and to score the stage's validation rows once more."""
-    last, began = trial.of("eval")[-1], trial.of("phase")
-    answers = last.get("answers_s", 0.0) if config.best_by != "loss" else 0.0
-    return {"load_s": began[-1]["t"] - began[-2]["t"], "score_s": share * last["seconds"] + answers}
+    """Seconds that it takes to load the base, and to score the stage's validation rows: once with the base as it is
+    ("base_score_s"), or with a model that has learned to end its answers ("score_s").
+    """
+    loss_s, began = share * trial.of("eval")[-1]["seconds"], trial.of("phase")
+    untrained_s, trained_s = _answers(trial) if config.best_by != "loss" else (0.0, 0.0)
+    return {"load_s": began[-1]["t"] - began[-2]["t"], "base_score_s": loss_s + untrained_s,
+            "score_s": loss_s + trained_s}
+
+
+def _answers(trial: Trial) -> tuple[float, float]:
+    """Seconds of the answers of an evaluation: by the model untrained, and each as long as its reference."""
+    both_s = trial.of("eval")[0]["answers_s"]                       # the first evaluation made them twice
+    return both_s - trial.trained_s[0], sum(trial.trained_s) / len(trial.trained_s)
 
 
 def _some(validation: Sequence[Example], batch: int) -> tuple[Example, ...]:
@@ -129,10 +145,12 @@ def _chars(examples: Sequence[Example]) -> int:
     return sum(len(message["content"]) for example in examples for message in example.messages)
 
 
-def _parts(config: TrainConfig, trial: Trial, tried: Tried, wall: float, share: float) -> dict[str, float]:
+def _parts(config: TrainConfig, trial: Trial, tried: Tried, wall: float, share: float, is_trained: bool
+           ) -> dict[str, float]:
     """Seconds of the whole stage: what was measured, as often as the run does it; all the rest of wall once.
 
-    share: how many times longer the run's validation rows are than those that were tried.
+    share: how many times longer the run's validation rows are than those that were tried. is_trained: a stage before
+    will have taught the model to end its answers when this one begins.
     """
     seconds, rows = trial.cycles(), len(tried.lengths)
     numbers = [tried.chosen[k % len(tried.chosen)] for k in range(len(seconds))]
@@ -140,7 +158,8 @@ def _parts(config: TrainConfig, trial: Trial, tried: Tried, wall: float, share: 
     price = cost.fit(loads[1:] or loads, seconds[1:] or seconds)
     warming = max(0.0, seconds[0] - price(loads[0]))
     evals = [event["seconds"] for event in trial.of("eval")]
-    answers = [event.get("answers_s", 0.0) for event in trial.of("eval")]
+    answers = [event["answers_s"] for event in trial.of("eval")]
+    untrained_s, trained_s = _answers(trial)
     written = [event["seconds"] for event in trial.of("checkpoint")]
     a_checkpoint = sum(written) / max(1, len(written))
     eval_count, checkpoint_count = len(config.eval_steps(rows)), len(config.checkpoint_steps(rows))
@@ -148,5 +167,5 @@ def _parts(config: TrainConfig, trial: Trial, tried: Tried, wall: float, share: 
         "loading and rows": wall - sum(seconds) - sum(evals) - sum(answers) - sum(written),
         "steps": warming + sum(map(price, tried.loads)),
         "evaluations": share * (evals[0] + evals[-1] * eval_count),
-        "answers": sum(answers) / len(answers) * (eval_count + 1),      # they differ: some go on to the limit
+        "answers": (trained_s if is_trained else untrained_s) + trained_s * eval_count,
         "checkpoints": a_checkpoint * checkpoint_count + a_checkpoint / 3 * (eval_count - 1)}   # the adapter is a third

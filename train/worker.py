@@ -84,6 +84,8 @@ def set_up_libraries(config: TrainConfig | None = None, job: Job | None = None) 
     os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1", TOKENIZERS_PARALLELISM="false",
                       TRANSFORMERS_VERBOSITY="error")
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", KEPT_KERNELS)
+    if ranks.count() == 1:              # else transformers spreads one process over all GPUs (nn.DataParallel)
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)       # between these libraries, not for the user
     if config and job:

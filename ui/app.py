@@ -1,29 +1,45 @@
 """The one server: a FastAPI app with the page mounted on it, and how it starts and ends."""
 
+import gc
 import os
 import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
+import warnings
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from models import runs
+from models import proxy, runs
 from models.errors import UserError
 from runtime.session import Session
-from ui import instance
-from ui.actions.chat import Chat
-from ui.history import History
+from ui import instance, log
+from ui.actions import moved
+from ui.actions.uploads import upload_folder
+from ui.ending import Ending
+from ui.workbench import Workbench
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
-FIRST_PORT, LAST_PORT = 7860, 7959
+    from ui.api.addresses import Place
+    from ui.api.guard import Door
+    from ui.window import Window
+
+Opens = Literal["", "browser", "window"]
+
+WARM_AFTER_S = 3.0              # the page is drawn by then
 CLOSE_S = 2                     # how long open requests may take to end when the app does
+QUEUE_LOOK_S = 0.05
+FORGOTTEN = (600, 6 * 3600)     # how often the upload folder is looked through, and when a file left there goes, in s
 MAX_UPLOAD = "50mb"
 HERE = Path(__file__).parent
 ENVIRONMENT = {                 # gradio and huggingface_hub read these while they are imported
@@ -32,56 +48,65 @@ ENVIRONMENT = {                 # gradio and huggingface_hub read these while th
 }
 
 
-def create_app(chat: Chat) -> "FastAPI":
-    """The server over the given actions: /health, and the page at /. Sets the process's environment for gradio."""
+def create_app(bench: Workbench, door: "Door | None" = None) -> "ASGIApp":
+    """The server over the workbench: the API, and the pages from / on, behind the door (None: for this computer).
+
+    Sets the process's environment for gradio.
+    """
     os.environ.update(ENVIRONMENT, GRADIO_TEMP_DIR=str(upload_folder()))
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        del os.environ[name]            # this process asks this machine only; gradio would want a package for SOCKS
+    proxy.hide()
     # only now: these imports read the environment
+    from ui.api import server
+    from ui.api.guard import Door, Guard
+
+    return Guard(_with_pages(server.create_api(bench), bench), door or Door(folder=upload_folder()))
+
+
+def _with_pages(api: "FastAPI", bench: Workbench) -> "FastAPI":
+    """The API with the pages mounted on it."""
     import gradio as gr
-    from fastapi import FastAPI
     from fastapi.responses import FileResponse
 
-    from ui.api.guard import Guard
-    from ui.pages.chat import build_chat_page
+    from ui import pages
+    from ui.api import growth, problems, stop
+    from ui.api.themed import Themed
     from ui.theme import calm_theme
 
-    app = FastAPI(title="Galen", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard)
-
-    @app.get("/health")
-    def health() -> dict[str, str | int | None]:
-        return {"status": "ok", "model": chat.model.name or None, "pid": os.getpid()}
-
-    @app.get("/icon.svg", include_in_schema=False)
+    @api.get("/icon.svg", include_in_schema=False)
     def icon() -> FileResponse:
         return FileResponse(HERE / "icon.svg", media_type="image/svg+xml")
 
-    with gr.Blocks(title="Galen", fill_width=True, analytics_enabled=False) as demo:
-        build_chat_page(demo, chat)
-    script = (HERE / "page.js").read_text(encoding="utf-8")
+    api.include_router(growth.router(bench.chat))
+    api.include_router(stop.router(bench.ending))
+    api.add_middleware(Themed, settings=bench.settings)
+    demo = gr.Blocks(title="Galen", fill_width=True, analytics_enabled=False, delete_cache=FORGOTTEN)
+    pages.build_pages(demo, bench)
+    demo._queue.sleep_when_free = QUEUE_LOOK_S          # gradio would wake up a thousand times a second, all day
+    demo._queue.progress_update_sleep_when_free = 1.0   # and a hundred times for gr.Progress, which nothing here uses
+    demo.has_launched = True            # else gradio, mounted, takes any file of this computer that a request names
+    script = "".join(path.read_text(encoding="utf-8") for path in pages.scripts())
     head = f'<link rel="icon" href="/icon.svg" type="image/svg+xml"><script>{script}</script>'
-    return gr.mount_gradio_app(
-        app, demo, path="/", run_history=False, footer_links=[], ssr_mode=False, theme=calm_theme(),
-        css_paths=HERE / "style.css", head=head, show_error=False,
-        max_file_size=MAX_UPLOAD, enable_monitoring=False, pwa=False, mcp_server=False,
-        app_kwargs={"openapi_url": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "SSR mode is not supported")      # said though it is not asked for
+        return gr.mount_gradio_app(
+            api, demo, path="/", run_history=False, footer_links=[], ssr_mode=False, theme=calm_theme(),
+            css_paths=pages.styles(), head=head, show_error=False,
+            max_file_size=MAX_UPLOAD, enable_monitoring=False, pwa=False, mcp_server=False,
+            app_kwargs={"openapi_url": None, "exception_handlers": {OSError: problems.on_disk_full}})
 
 
-def upload_folder() -> Path:
-    """Where the page keeps files while it runs: inside the user's folder, emptied at start and end."""
-    return runs.home() / "cache" / "page"
+def serve(session: Session, host: str = "127.0.0.1", port: int | None = None, opens: Opens = "",
+          model: Path | None = None, is_token_new: bool = False, is_debug: bool = False) -> None:
+    """Serve until somebody ends it; model (the embedded one if None) is loaded meanwhile.
 
-
-def serve(session: Session, host: str = "127.0.0.1", port: int | None = None, open_browser: bool = False,
-          model: Path | None = None) -> None:
-    """Serve until Ctrl-C or SIGTERM; model (the embedded one if None) is loaded meanwhile.
-
-    port None or 0: the first free one from 7860 up. If this folder's app already runs, says so, opens its page
-    if open_browser, and returns. UserError for another host than this machine, or a port that is in use.
+    The page's Stop button ends it, Ctrl-C, SIGTERM, the end of the terminal, and the closing of a window of its own.
+    host: another address than 127.0.0.1 lets other computers in, with the token that is then asked for. port None or
+    0: the first free one from 7860 up. opens: the page in the browser, or in a window of its own. is_token_new: make
+    another token. is_debug: more in the log files. If this folder's app already runs, says so, opens its page, and
+    returns. UserError for an address that is not this machine's, or a port that is in use.
     """
-    if host not in ("127.0.0.1", "localhost"):
-        raise UserError(f"The address is {host!r}; Galen serves this computer only, on 127.0.0.1.")
+    from ui.api import addresses
+    where = addresses.place(host)
     home = runs.home()
     runs.make_folder(home)
     try:
@@ -90,29 +115,51 @@ def serve(session: Session, host: str = "127.0.0.1", port: int | None = None, op
         raise UserError(f"Galen can not write to its folder {home} ({error.strerror}); make it writable, or set "
                         "GALEN_HOME to another folder.") from error
     if held is None:
-        _show_running(home, open_browser)
+        _show_running(home, opens)
         return
     try:
-        listener = listen(port or 0)
-        chat = Chat(session, History(home))
-        try:
-            chat.preload(model)
-            _run(chat, listener, held, open_browser)
-        finally:
-            chat.close()
-            listener.close()
-            shutil.rmtree(upload_folder(), ignore_errors=True)
+        home, held = _settled(home, held)
+        moved.settle(home)
+        log.begin(home, is_debug)
+        listener = addresses.listen(port or 0, where.host)
+        bench = Workbench(home, session)
+        bench.outside.watch()
+        with _ended_by_signals(bench.ending):           # to the last: Ctrl-C pressed twice must not leave it half done
+            try:
+                bench.model.preload(model)
+                _run(bench, listener, held, where, opens, is_token_new)
+            finally:
+                bench.close()
+                listener.close()
+                shutil.rmtree(upload_folder(), ignore_errors=True)
     finally:
+        log.end()
         held.release()
 
 
-def _show_running(home: Path, open_browser: bool) -> None:
+def _settled(home: Path, held: instance.Instance) -> tuple[Path, instance.Instance]:
+    """The folder to use, and the right to it, once a restore or a move that waited for this start is finished."""
+    from ui.actions import relocate
+    there = relocate.settle(home)
+    if there == home:
+        return home, held
+    right = instance.claim(there)
+    if right is None:
+        raise UserError(f"Another Galen holds the folder {there}, to which this one was moved; end it first.")
+    held.release()
+    return there, right
+
+
+def _show_running(home: Path, opens: Opens) -> None:
     url = instance.running_url(home)
     if url is None:
         raise UserError(f"Another Galen holds the folder {home} but does not answer; end it, or set GALEN_HOME "
                         "to another folder.")
     print(f"Galen already runs at {url}", flush=True)
-    if open_browser:
+    window = _open(url, home, opens)
+    while window and not window.is_closed:
+        time.sleep(0.2)
+    if opens == "browser" or (window and window.problem):
         opening = _open_browser(url)
         while opening.is_alive():       # a browser in this terminal is used until it ends
             opening.join(0.2)
@@ -125,54 +172,106 @@ def _open_browser(url: str) -> threading.Thread:
     return thread
 
 
-def _run(chat: Chat, listener: socket.socket, held: instance.Instance, open_browser: bool) -> None:
+def _open(url: str, home: Path, opens: Opens) -> "Window | None":
+    """The window of its own, if that is asked for."""
+    if opens != "window":
+        return None
+    from ui.window import Window
+    return Window(url, home)
+
+
+def _run(bench: Workbench, listener: socket.socket, held: instance.Instance, where: "Place", opens: Opens,
+         is_token_new: bool) -> None:
+    from ui.api import token
+    from ui.api.addresses import url as url_of
+    from ui.api.guard import Door
     shutil.rmtree(upload_folder(), ignore_errors=True)
     runs.make_folder(upload_folder())
-    app = create_app(chat)
+    tempfile.tempdir = str(upload_folder())     # what a request brings is spooled there as well
+    keys = token.Keys(bench.settings, where.is_open)
+    gc.disable()                # what the imports make stays: looking through it again and again took 0.5 s of 2.3
+    try:
+        app = create_app(bench, Door(names=where.names, keys=keys, folder=upload_folder()))
+    finally:
+        gc.freeze()
+        gc.enable()
+    bench.outside.follow()              # not before: what create_app imports stays offline
     import uvicorn
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False,
-                                           timeout_graceful_shutdown=CLOSE_S))
-
-    def end(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
+    server = uvicorn.Server(uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=CLOSE_S, proxy_headers=False))        # who asks is who connects, by no header
     # In the main thread uvicorn would take the signals and end the process by them, before the model's is closed.
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         thread.start()
-        while thread.is_alive() and not server.started:
+        while thread.is_alive() and not (server.started or bench.ending.is_asked):
             time.sleep(0.02)
         if server.started:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            port = listener.getsockname()[1]
+            url = url_of(where.shown, port)
             held.publish(url)
-            print(f"Galen runs at {url} (Ctrl-C ends it)", flush=True)
-            if open_browser:
-                _open_browser(url)
-        while thread.is_alive():
-            thread.join(0.2)                    # short, so that Windows sees Ctrl-C
+            if keys.are_needed:
+                _tell_token(bench, is_token_new)
+            others = "".join(f", {url_of(one, port)}" for one in where.elsewhere)
+            print(f"Galen runs at {url}{others} (Ctrl-C ends it)", flush=True)
+            _stay(bench, thread, url, opens)
     finally:
         server.should_exit = True
         thread.join(CLOSE_S + 1)
+
+
+def _stay(bench: Workbench, server: threading.Thread, url: str, opens: Opens) -> None:
+    """Show the page, and wait until Galen is to end; a window of its own ends with it, and ends it."""
+    warming = threading.Timer(WARM_AFTER_S, bench.chat.warm)
+    warming.daemon = True
+    warming.start()
+    if opens == "browser":
+        _open_browser(url)
+    window = _open(url, bench.home, opens)
+    try:
+        while server.is_alive() and not bench.ending.is_asked:
+            server.join(0.2)                    # short, so that Windows sees Ctrl-C
+            if window and window.is_closed:
+                if window.problem:
+                    print(f"{window.problem} The page opens in the browser.", flush=True)
+                    window = None
+                    _open_browser(url)
+                elif views := bench.ending.window_is_closed():
+                    print(f"The window is closed. Galen goes on at {url} until this is over: "
+                          f"{', '.join(view.title for view in views)}.", flush=True)
+    finally:
+        warming.cancel()
+        if window:
+            window.close()
+
+
+@contextmanager
+def _ended_by_signals(ending: Ending) -> Iterator[None]:
+    """Ctrl-C, SIGTERM, and the end of the terminal end Galen while the with block runs; its jobs go on."""
+    def end(number: int, frame: FrameType | None) -> None:
+        if sys.platform != "win32" and number == signal.SIGHUP:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (1, 2):               # the terminal is gone; what is said from now on is for nobody
+                os.dup2(nowhere, stream)
+        ending.ask()
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    elif signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:         # nohup asks for that
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def listen(port: int) -> socket.socket:
-    """A listening socket on 127.0.0.1; port 0: the first free one from 7860 up. UserError if none can be had."""
-    if not 0 <= port < 1 << 16:
-        raise UserError(f"The port is {port}; use 1 to 65535, or leave it out.")
-    for one in [port] if port else range(FIRST_PORT, LAST_PORT + 1):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if sys.platform != "win32":             # there it would allow two listeners on one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", one))
-            listener.listen(128)
-            return listener
-        except OSError as error:
-            listener.close()
-            if port:
-                raise UserError(f"Port {port} can not be used ({error.strerror}); choose another one with --port, "
-                                "or leave it out.") from error
-    raise UserError(f"No port from {FIRST_PORT} to {LAST_PORT} is free; choose another one with --port.")
+def _tell_token(bench: Workbench, is_new: bool) -> None:
+    """Make the token, if there is none or another is wanted, and show it: this once."""
+    from ui.api import token
+    if is_new or not bench.settings.value.token:
+        print(f"Token, shown this once; page and API ask for it: {token.make(bench.settings)}", flush=True)
+    else:
+        print("Page and API ask for the token that was shown when it was made; --new-token makes another.", flush=True)

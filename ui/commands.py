@@ -3,16 +3,14 @@
 import argparse
 import json
 import os
-import shlex
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal
 
-from convert.config import EXPORT_KINDS
-from models import library, runs
+from models import library, runs, token
 from models.errors import UserError
+from ui.arguments import build_parser
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")    # decided before any hub library is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -20,21 +18,13 @@ os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with one clear line instead of a usage block."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see `python launcher.py {self.prog.partition(' ')[2]} --help`)"
-                        .replace(" --help", "--help" if not self.prog.partition(" ")[2] else " --help"))
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 2 the user can fix it, 130 interrupted."""
     try:
         options = build_parser().parse_args(words)
-        return options.run(options) or 0
+        return COMMANDS[options.command or "start"](options) or 0
     except UserError as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(token.hidden(" ".join(str(error).split())), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -43,109 +33,23 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="launcher.py", description="Galen, a medical-LLM workbench for your own computer.")
-    parser.set_defaults(run=start, host="127.0.0.1", port=0)
-    commands = parser.add_subparsers(metavar="COMMAND", parser_class=Parser)
-
-    one = commands.add_parser("start", help="start the app and open the browser (the same as no command)")
-    one.add_argument("--port", type=int, default=0)
-    one.add_argument("--no-browser", action="store_true", help="do not open the browser")
-    one.set_defaults(run=start)
-
-    one = commands.add_parser("serve", help="the page and the API without opening a browser")
-    one.add_argument("--host", default="127.0.0.1")
-    one.add_argument("--port", type=int, default=0, help="default: the first free one from 7860 up")
-    one.set_defaults(run=serve)
-
-    _add_train(commands)
-    _add_export(commands)
-    one = commands.add_parser("chat", help="talk to a model in the terminal")
-    one.add_argument("model", metavar="MODEL", help="a listed model, a GGUF, a run folder, or \"demo\"")
-    one.add_argument("-p", "--prompt", default="", help="ask once and end")
-    one.add_argument("--system", default="", help="a system prompt")
-    one.add_argument("--context", type=int, default=0, metavar="TOKENS",
-                     help="the longest conversation; longer ones take more memory (default: chosen)")
-    one.add_argument("--temperature", type=float, default=None)
-    one.add_argument("--max-tokens", type=int, default=None)
-    one.add_argument("--seed", type=int, default=None)
-    one.set_defaults(run=run_chat)
-
-    one = commands.add_parser("demo", help="the main job on the embedded model, start to end")
-    one.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    one.set_defaults(run=run_demo)
-
-    one = commands.add_parser("models", help="the models that are here")
-    one.add_argument("--json", action="store_true")
-    one.set_defaults(run=list_models)
-    return parser
-
-
-def _add_train(commands: Any) -> None:
-    one = commands.add_parser("train", help="teach a base model a task (LoRA)")
-    one.add_argument("recipe", nargs="?", default="", metavar="RECIPE", help="a ready recipe, or a .toml file")
-    one.add_argument("--base", default="", help="a Hugging Face folder, or \"demo\" (the embedded model)")
-    one.add_argument("--data", nargs="+", action="extend", default=[], metavar="F",
-                     help="tables of examples: files, folders, or hf:OWNER/NAME; STAGE=F for one stage of the recipe")
-    one.add_argument("--eval", nargs="+", action="extend", default=[], metavar="F",
-                     help="validation tables (STAGE=F as well)")
-    one.add_argument("--guard", nargs="+", action="extend", default=[], metavar="F",
-                     help="further tables for tests: no row of them is trained on (STAGE=F as well)")
-    one.add_argument("--layout", default="", help="the layout of the tables, when it is not recognised")
-    one.add_argument("--map", nargs="+", action="extend", default=[], metavar="FIELD=COLUMN",
-                     help="which column holds a field of the layout, as question=Frage")
-    one.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                     help="any setting of the recipe (STAGE.KEY=VALUE for one stage)")
-    one.add_argument("--run", dest="at", default="", metavar="DIR", help="where the run folder is made")
-    what = one.add_mutually_exclusive_group()
-    what.add_argument("--preview", action="store_true",
-                      help="show what the model would learn from, token by token; nothing is trained")
-    what.add_argument("--estimate", action="store_true",
-                      help="run a few steps, and say how long the whole run takes, in how much memory and disk")
-    what.add_argument("--resume", default="", metavar="DIR", help="go on with an interrupted run, as it was set up")
-    one.add_argument("--json", action="store_true", help="print the result as one JSON object")
-    one.set_defaults(run=run_train)
-
-
-def _add_export(commands: Any) -> None:
-    one = commands.add_parser("export", help="adapter, run or model folder -> checked GGUFs")
-    one.add_argument("source", nargs="+", metavar="SOURCE",
-                     help="a run, an adapter or a model folder; then further adapters, in order. With --push also "
-                          "the folder of an earlier export, which is uploaded as it is; nothing else may be asked "
-                          "of it then")
-    one.add_argument("--type", default="Q8_0", metavar="T,T",
-                     help=f"one or more of {', '.join(EXPORT_KINDS)} (default Q8_0)")
-    one.add_argument("--base", default="", help="the base model folder, when the adapter does not say it")
-    one.add_argument("--out", default="", metavar="DIR")
-    one.add_argument("--name", default="", help="begins the file names (default: the source folder's name)")
-    one.add_argument("--ollama", default="", metavar="NAME", help="create this model in a running Ollama")
-    one.add_argument("--push", default="", metavar="OWNER/NAME", help="upload the folder to the hub, private")
-    one.add_argument("--public", action="store_true", help="with --push: for everybody to see")
-    one.add_argument("--allow-identifiers", action="store_true",
-                     help="with --push: also texts that look like personal data")
-    one.add_argument("--no-compare", dest="compare", action="store_false",
-                     help="check the files' structure only, without loading the model they come from; without it "
-                          "there is no importance matrix either")
-    one.add_argument("--no-importance", dest="importance", action="store_false",
-                     help="no importance matrix from the run's held-out rows")
-    one.add_argument("--force", action="store_true", help="publish a file that failed its check, marked")
-    one.add_argument("--json", action="store_true", help="print the report as one JSON object")
-    one.set_defaults(run=run_export)
-
-
 def start(options: argparse.Namespace) -> int:
-    """Start the app and open the browser."""
-    from runtime.session import Session
-    from ui import app
-    app.serve(Session(), options.host, options.port or None, open_browser=not getattr(options, "no_browser", False))
-    return 0
+    """Start the app and open the browser, or a window of its own."""
+    from ui import shortcut
+    shortcut.write(runs.ROOT)
+    return _serve(options, "window" if options.window else "" if options.no_browser else "browser")
 
 
 def serve(options: argparse.Namespace) -> int:
     """Serve page and API without a browser."""
+    return _serve(options, "")
+
+
+def _serve(options: argparse.Namespace, opens: Literal["", "browser", "window"]) -> int:
     from runtime.session import Session
     from ui import app
-    app.serve(Session(), options.host, options.port or None)
+    app.serve(Session(), options.host, options.port or None, opens, is_token_new=options.new_token,
+              is_debug=options.debug)
     return 0
 
 
@@ -156,6 +60,8 @@ def run_train(options: argparse.Namespace) -> int:
     if ranks.rank():                    # under accelerate launch; the first process has the folder and the terminal
         return 0 if options.preview or options.estimate else ranks.join()
     if options.resume:
+        from ui.actions import moved
+        moved.settle(runs.home())
         folder, process, seen = train.resume(_resumed(options))
         return _trained(folder, process, seen, options.json)
     config = train.train_config(_recipe(options), train.Wishes(
@@ -281,13 +187,75 @@ def _reported(job: Path) -> dict[str, Any]:
     return {"folder": result["folder"], **report}
 
 
+def run_task(options: argparse.Namespace) -> int:
+    """Do a task over a file in a child process and follow it; a run that was interrupted goes on."""
+    from ui import jobs, terminal
+    from ui.actions import batch
+    if options.resume:
+        folder, process, seen = batch.resume(options.resume, options.out)
+    else:
+        folder, process, seen = batch.start(_task(options), options.at)
+    again = f"python launcher.py {options.command} --resume {_quoted(folder)}"
+    try:
+        _follow(folder, process, f"Run folder: {folder}", seen)
+    except jobs.Interrupted as error:
+        raise UserError(f"{error} It goes on where it was with: {again}") from error
+    if not (folder / runs.RESULT).exists():
+        print(f"The rows that are done are kept. It goes on with: {again}", file=sys.stderr)
+        return 130
+    result = {"run": str(folder), **runs.read_json(folder / runs.RESULT)}
+    print(json.dumps(result) if options.json else "\n".join(terminal.task_lines(result)))
+    return 0
+
+
+def _task(options: argparse.Namespace) -> Any:
+    """The config of the task that is asked for."""
+    from ui.actions import answer, classify, summarise
+    from ui.actions.batch import Wishes
+    wishes = Wishes(file=options.file, out=options.out, model=options.model, columns=options.map,
+                    assignments=options.set)
+    if options.command == "classify":
+        return classify.config_of(wishes, labels=options.labels, single=options.single, train=options.train,
+                                  classifier=options.classifier, fast=options.fast)
+    if options.command == "summarise":
+        return summarise.config_of(wishes, header=options.header, sections=options.sections,
+                                   max_tokens=options.max_tokens)
+    return answer.config_of(wishes, kind=options.kind, by=options.by, threshold=options.threshold,
+                            calibration=options.calibration, max_tokens=options.max_tokens)
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Score a model on a benchmark in a child process and follow it; without a benchmark, list them."""
+    from ui import jobs, terminal
+    from ui.actions import evaluate
+    if not options.benchmark:
+        found = evaluate.benchmarks()
+        print(json.dumps(found) if options.json else "\n".join(terminal.benchmark_lines(found)))
+        return 0
+    names = ("model", "against", "limit", "fast", "file", "split", "dev", "guard", "seed")
+    config = evaluate.config_of(options.benchmark, {name: getattr(options, name) for name in names}, options.set)
+    folder, process, seen = evaluate.start(config, options.out)
+    again = f"--out {_quoted(folder)}"
+    try:
+        _follow(folder, process, f"Run folder: {folder}", seen)
+    except jobs.Interrupted as error:
+        raise UserError(f"{error} It goes on where it was with the same command and {again}") from error
+    if not (folder / runs.REPORT).exists():
+        print(f"The items that are done are kept. It goes on with the same command and {again}", file=sys.stderr)
+        return 130
+    report = runs.read_json(folder / runs.REPORT)
+    print(json.dumps({"run": str(folder), **report}) if options.json else
+          "\n".join([*report["sentences"], f"The items, and the report as a page, are in {folder}"]))
+    return 0
+
+
 def run_chat(options: argparse.Namespace) -> int:
     """Chat in the terminal, or answer one prompt."""
     from ui import talk
     values = {name: getattr(options, name) for name in ("temperature", "max_tokens", "seed")
               if getattr(options, name) is not None}
     return talk.talk(library.find_model(options.model), options.prompt, options.system,
-                     {"ctx_tokens": options.context}, values)
+                     {"ctx_tokens": options.context}, values, options.preset)
 
 
 def run_demo(options: argparse.Namespace) -> int:
@@ -307,20 +275,50 @@ def run_demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def list_models(options: argparse.Namespace) -> int:
-    """Print what can be chatted with."""
-    models = library.chat_models()
+def run_models(options: argparse.Namespace) -> int:
+    """List models, fetch one, add a file, delete one."""
+    from ui import model_commands
+    return model_commands.run(options)
+
+
+def run_token(options: argparse.Namespace) -> int:
+    """The token of the hub."""
+    from ui import token_commands
+    return token_commands.run(options)
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Look at this computer, and say what was found and what to do; status 2 if something is to be mended."""
+    from ui import token_view
+    from ui.doctor import bundle, checkup
+    made = []
+    for finding in checkup.findings(options.network):
+        made.append(finding)
+        for line in [] if options.json else checkup.lines(finding):
+            print(token_view.printable(line, sys.stdout), flush=True)
+    report = bundle.write(Path(options.bundle), made) if options.bundle else None
     if options.json:
-        print(json.dumps([{"name": m.name, "title": m.title, "path": str(m.path), "notice": m.notice}
-                          for m in models]))
-    for model in [] if options.json else models:
-        print(f"{model.name}\t{model.title}\t{model.path}")
+        print(json.dumps({**checkup.as_json(made), "report": str(report or "")}))
+        return checkup.status(made)
+    print(checkup.verdict(made))
+    if report:
+        print(f"The report is {report}. It holds no texts and no names; look through it before you give it away.")
+    return checkup.status(made)
+
+
+def run_kit(options: argparse.Namespace) -> int:
+    """Gather what sets Galen up on another machine without a network."""
+    from ui.actions import kit
+    made = kit.make(kit.KitConfig(out=options.out, has_training=options.training, llama_wheel=options.llama_wheel,
+                                  models=tuple(name for name in options.models.split(",") if name)))
+    print(kit.told(made))
     return 0
 
 
 def _quoted(path: Path) -> str:
     """path as a shell of this system takes it for one word."""
-    return subprocess.list2cmdline([str(path)]) if sys.platform == "win32" else shlex.quote(str(path))
+    from ui import terminal
+    return terminal.quoted(str(path))
 
 
 def _follow(folder: Path, process: Any, first: str = "", seen: int = 0) -> None:
@@ -335,6 +333,12 @@ def _follow(folder: Path, process: Any, first: str = "", seen: int = 0) -> None:
         progress.line("Stopping ...")
         jobs.stop(folder)
         progress.follow(event for event in jobs.follow(folder, process, seen) if event["kind"] in jobs.FINAL)
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "start": start, "serve": serve, "train": run_train, "export": run_export, "chat": run_chat, "demo": run_demo,
+    "classify": run_task, "summarise": run_task, "answer": run_task, "evaluate": run_evaluate, "models": run_models,
+    "token": run_token, "doctor": run_doctor, "kit": run_kit}
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
 """The one running app of a folder: who holds it, and where its page is. Standard library only."""
 
+import http.client
 import json
 import os
 import sys
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 LOCK_FILE = "app.lock"          # locked by the operating system while the app runs, so a killed app leaves no lock
 ADDRESS_FILE = "app.json"       # {"url": ..., "pid": ...}
 START_WAIT_S = 15.0             # how long a second start waits for the first to answer
-ASK_TIMEOUT_S = 2.0
+ASK_TIMEOUT_S, MOST_ANSWER = 2.0, 1 << 14
 
 
 class Instance:
@@ -73,10 +73,16 @@ def running_url(home: Path, wait_s: float = START_WAIT_S) -> str | None:
 
 
 def is_answering(url: str) -> bool:
-    """True if a Galen answers at url. Asks this machine only, never through a proxy."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """True if a Galen answers at url. Asks this machine only, never through a proxy or where a redirect leads."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
     try:
         with opener.open(url.rstrip("/") + "/health", timeout=ASK_TIMEOUT_S) as answer:
-            return json.load(answer).get("status") == "ok"
-    except (urllib.error.URLError, OSError, ValueError):
+            said = json.loads(answer.read1(MOST_ANSWER))        # one piece: another program may send for ever
+            return isinstance(said, dict) and said.get("status") == "ok"
+    except (http.client.HTTPException, OSError, ValueError, RecursionError):
         return False
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Follow none."""

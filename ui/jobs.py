@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from models import knobs, runs
+from models import knobs, proxy, runs
 from models.errors import UserError
 
 FINAL = ("done", "stopped", "error")
@@ -32,10 +32,17 @@ def start(module: str, folder: Path, config: Any) -> subprocess.Popen:
     The process outlives this one; what it prints goes to folder/log.txt.
     """
     runs.write_json(folder / runs.CONFIG, knobs.to_json(config))
+    return launch(module, folder)
+
+
+def launch(module: str, folder: Path) -> subprocess.Popen:
+    """Start `python -m module folder` where config.json lies already. UserError for a module that is none of ours."""
+    if not (runs.ROOT / f"{module.replace('.', '/')}.py").is_file() or not module[:1].isidentifier():
+        raise UserError(f"{module!r} is no job of Galen, so it was not started; delete this run.")
     # waiting threads that spin take the cores from those that compute, beside any other program; and a training whose
     # threads each have a heap of their own takes more memory from step to step (docs/log.md)
     heaps = {"MALLOC_ARENA_MAX": "1"} if module.startswith("train.") else {}
-    environment = {"OMP_WAIT_POLICY": "passive", **heaps, **os.environ, "PYTHONPATH": str(runs.ROOT),
+    environment = {"OMP_WAIT_POLICY": "passive", **heaps, **proxy.hidden(), **os.environ, "PYTHONPATH": str(runs.ROOT),
                    "PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false"}
     options: dict[str, Any] = {"start_new_session": True}
     if sys.platform == "win32":
@@ -54,7 +61,7 @@ def follow(folder: Path, process: subprocess.Popen | None = None, position: int 
     """
     while True:
         is_gone = not is_running(folder, process)           # asked before reading: a last event is not missed
-        events, position = _read_from(folder / runs.EVENTS, position)
+        events, position = read_from(folder / runs.EVENTS, position)
         for k, event in enumerate(events):
             is_old = k < len(events) - 1 or (not is_gone and _was_started_after(folder, event))
             if event["kind"] in FINAL and is_old:           # the end of an earlier start of this job
@@ -68,7 +75,7 @@ def follow(folder: Path, process: subprocess.Popen | None = None, position: int 
             if event["kind"] in FINAL:
                 return
         if is_gone and process is not None and process.returncode == REFUSED:   # before it could write an event
-            raise UserError(_last_line(folder))
+            raise UserError(last_line(folder))
         if is_gone:
             raise Interrupted(f"The job in {folder} ended without finishing{_last_words(folder, process)}. "
                               f"What it wrote so far is kept there.")
@@ -108,10 +115,19 @@ def is_running(folder: Path, process: subprocess.Popen | None = None) -> bool:
         beat = (folder / runs.PID).stat().st_mtime
     except (FileNotFoundError, ValueError):
         return False
-    return psutil.pid_exists(pid) and time.time() - beat < DEAD_AFTER_S
+    try:
+        is_there = psutil.Process(pid).status() != psutil.STATUS_ZOMBIE         # killed, and nobody asked how it ended
+    except (psutil.NoSuchProcess, psutil.AccessDenied):         # gone, and its number is somebody else's now
+        return False
+    return is_there and is_recent(beat, DEAD_AFTER_S)
 
 
-def _read_from(path: Path, position: int) -> tuple[list[dict[str, Any]], int]:
+def is_recent(at: float, seconds: float) -> bool:
+    """True if at (seconds since 1970) lies within so many seconds of now; after it, if the clock was set back."""
+    return abs(time.time() - at) < seconds
+
+
+def read_from(path: Path, position: int) -> tuple[list[dict[str, Any]], int]:
     """Whole lines of path after position, and the position after them."""
     if not path.exists():
         return [], position
@@ -119,7 +135,16 @@ def _read_from(path: Path, position: int) -> tuple[list[dict[str, Any]], int]:
         file.seek(position)
         data = file.read()
     whole = data[:data.rfind(b"\n") + 1]
-    return [json.loads(line) for line in whole.splitlines()], position + len(whole)
+    return parsed(whole.splitlines()), position + len(whole)
+
+
+def parsed(lines: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The events that lines hold; what a full disk has damaged is passed over."""
+    events = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            events.append(json.loads(line))
+    return events
 
 
 def _failure(event: dict[str, Any]) -> Exception:
@@ -132,11 +157,12 @@ def _last_words(folder: Path, process: subprocess.Popen | None) -> str:
     if process is not None and process.returncode is not None and process.returncode < 0:
         hint = "; the memory may have run out" if process.returncode == -9 else ""
         return f" (ended by signal {-process.returncode}{hint})"
-    line = _last_line(folder)
+    line = last_line(folder)
     return f" (its last line: {line[:200]})" if line else ""
 
 
-def _last_line(folder: Path) -> str:
+def last_line(folder: Path) -> str:
+    """The last line that the process printed; "" if it printed nothing."""
     log = folder / runs.LOG
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else ""

@@ -1,87 +1,48 @@
-// Keys and gestures of the whole page: Esc stops an answer, a click beside the open list (or on a line of it) closes
-// it, Back goes to the conversation before, the thread stays at its end until somebody scrolls up, what is typed after
-// Enter belongs to the next message, and what is copied is what was written.
+// What every page does: a page that shows a run or a conversation keeps it in its address, and Back goes to the one
+// before; no field leaves what was typed on the disk; what a page fills as it opens can not be changed before that;
+// a double click is one.
 
-const closeList = () => document.getElementById("frame")?.classList.remove("list-open");
-
-document.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape") return;
-    const stop = document.getElementById("stop");
-    if (stop && stop.offsetParent !== null) stop.click();
-    closeList();
-});
-document.addEventListener("click", (event) => {
-    const staysOpen = event.target.closest("#list, #open-list") && !event.target.closest("#new, #conversations a");
-    if (!staysOpen) closeList();
-});
 window.addEventListener("popstate", () => window.location.reload());
 
-// Gradio's own following looks 300 ms late and gives up when an answer grows faster than 100 pixels in that time.
-const follow = (thread) => {
-    let isAtEnd = true, before = 0;
-    const goToEnd = () => { if (isAtEnd) thread.scrollTop = thread.scrollHeight; };
-    thread.addEventListener("scroll", () => {
-        const isNearEnd = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 40;
-        if (isNearEnd) isAtEnd = true;
-        else if (thread.scrollTop < before - 2) isAtEnd = false;
-        before = thread.scrollTop;
-    });
-    const startOver = (event) => {
-        if (event.type === "click" || event.key === "Enter") { isAtEnd = true; goToEnd(); }
-    };
-    for (const id of ["composer", "list", "again"]) {
-        document.getElementById(id)?.addEventListener("click", startOver);
-        document.getElementById(id)?.addEventListener("keydown", startOver);
+// Browsers write what stands in a text field into their profile, to bring it back after a crash, unless it says not to.
+new MutationObserver((changes) => {
+    for (const {addedNodes} of changes) {
+        for (const node of addedNodes) {
+            if (node.nodeType !== Node.ELEMENT_NODE) continue;
+            if (node.matches("input, textarea")) node.autocomplete = "off";
+            else for (const field of node.querySelectorAll("input, textarea")) field.autocomplete = "off";
+        }
     }
-    new MutationObserver(goToEnd).observe(thread, {childList: true, subtree: true, characterData: true});
-    new ResizeObserver(goToEnd).observe(thread);
-};
-new MutationObserver((changes, observer) => {
-    const thread = document.querySelector("#turns .panel-wrap");
-    if (!thread) return;
-    observer.disconnect();
-    follow(thread);
 }).observe(document, {childList: true, subtree: true});
 
-// Gradio reads the box some moments after Enter, and would empty it only once the answer has begun. So the text is
-// noted when the key or button goes down, and only it leaves the box; a message that is refused comes back.
-const message = {
-    noted: null, taken: "",
-    box: () => document.querySelector("#box textarea"),
-    write(text) {
-        const box = this.box();
-        box.value = text;
-        box.dispatchEvent(new Event("input", {bubbles: true}));
-    },
-    note() { this.noted = this.box().value; },
-    take(text) {
-        this.taken = this.noted ?? text;
-        this.noted = null;
-        const now = this.box().value;
-        if (now.startsWith(this.taken)) this.write(now.slice(this.taken.length));
-        return this.taken;
-    },
-    putBack() {
-        this.write(this.taken + this.box().value);
-        this.taken = "";
-    },
+// What a page shows stands in its address (?run=..., ?c=...), so that a reload and a bookmark find it again.
+const toAddress = (name, value) => {
+    const url = new URL(window.location.href);
+    const known = url.searchParams.get(name);
+    if ((known ?? "") === (value ?? "")) return;
+    if (value) url.searchParams.set(name, value); else url.searchParams.delete(name);
+    if (known) window.history.pushState(null, "", url); else window.history.replaceState(null, "", url);
 };
-document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target === message.box()) message.note();
-}, true);
+
+// A double click on what begins something is one wish.
 document.addEventListener("click", (event) => {
-    if (event.target.closest("#send")) message.note();
+    if (event.detail > 1 && event.target.closest("#frame button.primary")) event.stopImmediatePropagation();
 }, true);
 
-// The page shows tags and pictures as text by a joiner of no width behind their first character (ui/show.py).
-const asWritten = (text) => text.replace(/([<!])\u2060/g, "$1");
-document.addEventListener("copy", (event) => {
-    const text = String(window.getSelection());
-    if (!text.includes("\u2060")) return;
-    event.clipboardData.setData("text/plain", asWritten(text));
-    event.preventDefault();
-});
-if (window.Clipboard) {
-    const write = Clipboard.prototype.writeText;
-    Clipboard.prototype.writeText = function (text) { return write.call(this, asWritten(text)); };
-}
+// What opens a page comes from the server; typed or clicked before, it would be overwritten. The chat's message box is
+// filled by nobody and may be used at once. #frame has data-open once everything is there.
+const opening = {
+    parts: ".page, #drawer",
+    waits: 0,
+    begin() {
+        this.waits += 1;
+        for (const part of document.querySelectorAll(this.parts)) part.inert = true;
+        return [];
+    },
+    end() {
+        this.waits -= 1;
+        if (this.waits) return;
+        for (const part of document.querySelectorAll(this.parts)) part.inert = false;
+        document.querySelector("#frame")?.toggleAttribute("data-open", true);
+    },
+};

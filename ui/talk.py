@@ -10,17 +10,22 @@ from models import knobs, library
 from models.errors import UserError
 from runtime.config import LoadConfig, SampleConfig
 from runtime.session import Session
+from tasks import safety
+from tasks.chat import REMINDER
+from tasks.chat import preset as preset_of
 
-REMINDER = "For learning and research. Not a medical device; no substitute for a doctor."
 
-
-def talk(path: Path, prompt: str, system: str, loading: dict[str, Any], sampling: dict[str, Any]) -> int:
+def talk(path: Path, prompt: str, system: str, loading: dict[str, Any], sampling: dict[str, Any],
+         preset: str = "") -> int:
     """Answer prompt and return, or hold a conversation until the end of stdin.
 
-    loading, sampling: values of LoadConfig and SampleConfig.
+    loading, sampling: values of LoadConfig and SampleConfig; these and system go before what the preset says. A red
+    flag in a question prints its notice before the answer, to stderr. Raises UserError for an unknown preset.
     """
+    chosen = preset_of(preset)
+    system = system if system.strip() else chosen.system
     config = knobs.from_json(LoadConfig, loading)
-    sample = knobs.from_json(SampleConfig, sampling)
+    sample = knobs.from_json(SampleConfig, {**chosen.sampling, **sampling})
     messages: list[dict[str, str]] = [{"role": "system", "content": system}] if system.strip() else []
     session = Session()
     try:
@@ -29,11 +34,13 @@ def talk(path: Path, prompt: str, system: str, loading: dict[str, Any], sampling
             if line:
                 print(line, file=sys.stderr)
         if prompt:
+            _warn(prompt)
             _answer(session, [*messages, {"role": "user", "content": prompt}], sample)
             return 0
         while (question := _question()) is not None:
             if not question.strip():
                 continue
+            _warn(question)
             messages.append({"role": "user", "content": question})
             try:
                 messages.append({"role": "assistant", "content": _answer(session, messages, sample)})
@@ -51,6 +58,13 @@ def _question() -> str | None:
         return input("\n> " if sys.stdin.isatty() else "")
     except (EOFError, KeyboardInterrupt):
         return None
+
+
+def _warn(question: str) -> None:
+    """Print the notice that belongs above the answer, if there is one. English only."""
+    notice = safety.notice(question)
+    if notice:
+        print(f"\n! {notice}\n", file=sys.stderr, flush=True)
 
 
 def _answer(session: Session, messages: list[dict[str, str]], sample: SampleConfig) -> str:

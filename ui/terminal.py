@@ -1,14 +1,19 @@
 """A job's events as lines in a terminal: progress that overwrites itself, or plain lines in a log."""
 
+import shlex
+import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from tasks.visible import visible
 
 QUIET_S = 5.0                   # between two progress lines where nothing can be overwritten
 ANSWER_WIDTH = 100              # characters shown of a question or an answer
+SHOWN_PROBLEMS = 10
+SCORES = {"accuracy": "accuracy", "subset_accuracy": "all labels right", "macro_f1": "macro F1",
+          "micro_f1": "micro F1", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
 METRICS = {"rouge_l": "ROUGE-L", "macro_f1": "macro F1", "accuracy": "accuracy"}
 
 
@@ -34,14 +39,14 @@ class Progress:
         text = event_line(event)
         if not text:
             return
-        is_passing = event["kind"] == "step" or event.get("of", 0) > 1
+        is_passing = event["kind"] in ("step", "progress") or event.get("of", 0) > 1
         if not is_passing:
             self.line(text)
         elif self._is_live:
             self._out.write(f"\r\x1b[2K{text}")
             self._out.flush()
             self._open = True
-        elif time.monotonic() - self._last_s >= QUIET_S or event.get("step", 0) == event.get("steps"):
+        elif time.monotonic() - self._last_s >= QUIET_S or _is_last(event):
             self._last_s = time.monotonic()
             self.line(text)
 
@@ -78,13 +83,32 @@ def _words(event: dict[str, Any]) -> str:
         return f"{event['file']}, line {event['line']}: left out, {event['reason']}"
     if kind == "stopped":
         return "Stopped, as asked."
+    if kind == "progress":
+        left = f", {duration(event['left_s'])} left" if event.get("left_s") is not None else ""
+        return download_words(event) + left
     if kind == "phase":
-        return event["text"] + (f" ({event['done']} of {event['of']})" if event.get("done") else "")
+        counted = f" ({event['done']} of {event['of']})" if event.get("done") else ""
+        left = f", {duration(event['left_s'])} left" if event.get("left_s") else ""
+        return event["text"] + counted + left
     if kind == "resume":
         return f"Goes on after step {event['step']}." if event.get("step") else "Begins anew: no step had been kept."
     if kind == "sample":
         return _sample_lines(event)
     return str(event["text"]) if kind == "note" else ""
+
+
+def _is_last(event: dict[str, Any]) -> bool:
+    """True for the step, or the bytes, with which the count is full."""
+    if event["kind"] == "progress":
+        return bool(event.get("done_bytes") == event.get("total_bytes"))
+    return bool(event.get("step", 0) == event.get("steps"))
+
+
+def download_words(event: Mapping[str, Any]) -> str:
+    """How far a download is, without the time left: "1.2 GB of 2.5 GB, 11.3 MB/s"."""
+    done, total = event.get("done_bytes", 0), event.get("total_bytes", 0)
+    speed = f", {event['bytes_s'] / 1e6:,.1f} MB/s" if event.get("bytes_s") else ""
+    return f"{size(done / 1e6)} of {size(total / 1e6)}{speed}" if total else "Asking the hub"
 
 
 def _sample_lines(event: dict[str, Any]) -> str:
@@ -120,6 +144,51 @@ def kept_lines(promise: dict[str, Any], result: dict[str, Any]) -> list[str]:
             off = result[key] / promise[key] - 1
             lines.append(f"  {name:<10} promised {words(promise[key]):>14}, was {words(result[key]):>14} ({off:+.0%})")
     return ["Promise against fact:", *lines] if lines else []
+
+
+def task_lines(result: dict[str, Any]) -> list[str]:
+    """What a task over a file came to: where the rows are, which could not be done, and how many were right."""
+    lines = [f"{result['rows']:,} rows in {duration(result['seconds'])}: {result['out']}"]
+    if result["not_done"]:
+        some = result["problems"][:SHOWN_PROBLEMS]
+        lines.append(f"{result['not_done']:,} of them could not be done; the column that says why is "
+                     f"{result['columns'][-1]!r}:")
+        lines += [f"  row {one['row']:,}, line {one['line']:,}: {one['problem']}" for one in some]
+        lines += [f"  and {result['not_done'] - len(some):,} more"] if result["not_done"] > len(some) else []
+    lines += _score_lines(result["scores"], "Against the file's own answers")
+    if result["learned_from"]:
+        lines += _score_lines(result["scores_of_others"], f"Without the {result['learned_from']:,} rows that were "
+                              "learned from") or ["The model learned from all of these rows, so this says nothing."]
+    if result["learned_from"] is None:
+        lines.append("Which of these rows the model learned from is not known, so it may know them by heart.")
+    return [visible(line) for line in lines]
+
+
+def _score_lines(scores: dict[str, Any], which: str) -> list[str]:
+    """Each figure with its interval and how many rows it is of; the trivial answer beside the first."""
+    if not scores:
+        return []
+    figures = {name: f"{SCORES[name]} {scores[name]:.3f}{_interval(*scores['intervals'][name])}"
+               for name in SCORES if name in scores}
+    main, *others = figures
+    trivial = scores["baseline"]
+    line = f"{which}, {scores['n']:,} rows: {figures[main]}; {trivial['name']}: {trivial[main]:.3f}."
+    return [line, *([f"  {', '.join(figures[name] for name in others)}"] if others else [])]
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return " (no interval can be given)" if low is None else f" (95% interval {low:.3f} to {high:.3f})"
+
+
+def benchmark_lines(found: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each benchmark."""
+    width = max(len(one["name"]) for one in found)
+    return [f"{one['name']:<{width}}  {one['title']} (licence: {one['licence']})" for one in found]
+
+
+def quoted(word: str) -> str:
+    """word as a shell of this system takes it for one word."""
+    return subprocess.list2cmdline([word]) if sys.platform == "win32" else shlex.quote(word)
 
 
 def size(megabytes: float) -> str:

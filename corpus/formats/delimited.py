@@ -14,6 +14,8 @@ from corpus.table import Rows, Table, column_names, filled_width
 from models.errors import UserError
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+ALONE = "\x1f"                      # divides nothing: a table of one column, whose texts may hold commas without quotes
+COLUMN_NAME = re.compile(r"[\"']?[^\W\d]\w*(?:[ -]\w+){0,2}[\"']?")
 MAX_FIELD_CHARS = 2**31 - 1         # csv's own limit is 131,072; a C long holds no more on Windows
 SAMPLE_ROWS = 50
 SENTENCE_CHARS = 100                # a column has no name of this length
@@ -27,7 +29,7 @@ class _StrayQuote(ValueError):
 
 
 def read_delimited(text: Text, config: DataConfig) -> Table:
-    """The table of a text. Raises UserError if its first row has one field only, or for a stray quote."""
+    """The table of a text. Raises UserError if its first row is no column names, or for a stray quote."""
     csv.field_size_limit(MAX_FIELD_CHARS)
     head = text.head()
     named = NAMED_BY_EXCEL.match(head)
@@ -63,10 +65,18 @@ def _separator(path: Path, head: str) -> str:
     if not found and head.lstrip().startswith("#"):
         raise UserError(f"{path} begins with a comment ({head.strip().splitlines()[0][:40]!r}); delete the lines above "
                         "the column names.")
+    if not found and _is_one_column(head):
+        return ALONE
     if not found:
         raise UserError(f"{path} is not a table: its first line ({head.strip()[:40]!r}) "
                         "holds no comma, semicolon, tab or vertical bar between column names.")
     return max(found, key=lambda separator: found[separator])
+
+
+def _is_one_column(head: str) -> bool:
+    """True for a name on a line of its own with texts below it."""
+    name, _, rest = head.strip().partition("\n")
+    return COLUMN_NAME.fullmatch(name.strip()) is not None and bool(rest.strip())
 
 
 def _quote(head: str, separator: str) -> str:

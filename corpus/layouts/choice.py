@@ -107,6 +107,9 @@ def _surveyor(options_of: Callable[[Row], Options],
         numbers = [_number(row["letter"]) for row in rows]
         if not rows or None in numbers:
             return None, ()
+        if all(number is not None and number < 0 for number in numbers):
+            raise UserError(f"{file}: every answer is {numbers[0]}, which stands for a hidden one (a published test "
+                            "split); take a split whose answers are open, such as the validation rows.")
         known = [(number, options, row["answer_text"]) for number, row in zip(numbers, rows, strict=True)
                  if number is not None and number >= 0 and (options := _try(options_of, row))]
         first = _first_number(known, is_list)
@@ -158,6 +161,11 @@ CHOICE = Layout(
 CHOICE_COLUMNS = Layout(
     name="multiple choice", target="letter", build=_builder(_in_columns), survey=_surveyor(_in_columns, is_list=False),
     fields=(*(_column(letter) for letter in LETTERS), *SHARED))
+
+
+def options(layout: Layout, row: Row) -> Options:
+    """{letter: text} of a row of one of the two. Raises RowError if its options are no list."""
+    return _in_columns(row) if layout is CHOICE_COLUMNS else _listed(row)
 
 
 def without_header(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Small models shared by the tests of convert/."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,19 @@ def adapter(tmp_path_factory: pytest.TempPathFactory, gemma3: Path) -> Path:
 def terse(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
     """A small random Gemma 3 that ends its answers at once. Not to be changed: copy it."""
     return make_base(tmp_path_factory.mktemp("terse"), "gemma3_text", tokenizer_folder, terse=True)
+
+
+@pytest.fixture
+def tuned(tmp_path: Path, terse: Path) -> Callable[[str], Path]:
+    """Makes a run with an adapter and held-out rows."""
+    def make(name: str, seed: int = 7) -> Path:
+        folder = tmp_path / name
+        make_adapter(folder / runs.ADAPTER, terse, r=2, target_modules=["q_proj", "v_proj"], lora_alpha=seed)
+        rows = [[{"role": "user", "content": f"Question {k}?"}, {"role": "assistant", "content": f"Answer {k}."}]
+                for k in range(6)]
+        (folder / runs.HELDOUT).write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
+        return folder
+    return make
 
 
 @pytest.fixture

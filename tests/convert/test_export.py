@@ -17,24 +17,11 @@ from models.library import find_model
 from tests.convert.eventful import Eventful
 from tests.convert.fake_hub import TOKEN, fake_hub
 from tests.convert.fake_ollama import fake_ollama
-from tests.convert.tiny import fill, make_adapter, merged_by_peft
+from tests.convert.tiny import fill, merged_by_peft
 from tests.runtime.seeing import make_seeing
 
 REPO = "me/notes"
 HANDED_OVER = {runs.REPORT, "report.html", "README.md", "SHA256SUMS", "Modelfile"}
-
-
-@pytest.fixture
-def tuned(tmp_path: Path, terse: Path) -> Callable[[str], Path]:
-    """Makes a run with an adapter and held-out rows."""
-    def make(name: str, seed: int = 7) -> Path:
-        folder = tmp_path / name
-        make_adapter(folder / runs.ADAPTER, terse, r=2, target_modules=["q_proj", "v_proj"], lora_alpha=seed)
-        rows = [[{"role": "user", "content": f"Question {k}?"}, {"role": "assistant", "content": f"Answer {k}."}]
-                for k in range(6)]
-        (folder / runs.HELDOUT).write_text("".join(json.dumps({"messages": row}) + "\n" for row in rows))
-        return folder
-    return make
 
 
 def left(folder: Path) -> set[str]:
@@ -256,8 +243,8 @@ def test_an_earlier_export_is_pushed_as_it_is(tmp_path: Path, tuned: Callable[[s
     run = tuned("notes")
     export(ExportConfig(threads=1, source=str(run), types=("Q4_K_M",)), job)
     out = run / runs.EXPORT
-    for more in (dict(types=("F16",)), dict(more=(str(run),)), dict(ollama="x"), dict(compare=False)):
-        with pytest.raises(UserError, match="is an export already and is only pushed as it is; leave out what else"):
+    for more in (dict(types=("F16",)), dict(more=(str(run),)), dict(compare=False)):
+        with pytest.raises(UserError, match="is an export already and is only sent as it is; leave out what else"):
             export(ExportConfig(source=str(out), push=REPO, **more), job)
     (out / "README.md").write_text((out / "README.md").read_text() + "\nMade by us.\n")
     with fake_hub() as hub:
@@ -278,6 +265,39 @@ def test_an_earlier_export_is_pushed_as_it_is(tmp_path: Path, tuned: Callable[[s
 
 def states(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_earlier_export_is_sent_to_ollama(terse: Path, tmp_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch):
+    out = tmp_path / "out"
+    export(ExportConfig(threads=1, source=str(terse), out=str(out), types=("F16",)), job)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with fake_ollama() as ollama:
+        monkeypatch.setenv("OLLAMA_HOST", ollama.address)
+        ollama.prompt_tokens = 16
+        export(ExportConfig(source=str(out), ollama="notes:f16"), job)
+        made = ollama.models["notes:f16"]
+    file, = out.glob("*-F16.gguf")
+    assert made["files"] == {file.name: "sha256:" + hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert "{{" in made["template"] and made["parameters"]["stop"]
+    assert "Ollama has notes:f16" in notes(job) and {path.name: path.read_bytes() for path in out.iterdir()} == before
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
+    with pytest.raises(UserError, match="Ollama does not run here: start it"):
+        export(ExportConfig(source=str(out), ollama="notes:f16"), job)
+    (out / "Modelfile").unlink()
+    with pytest.raises(UserError, match="is no longer in|holds no Modelfile"):
+        export(ExportConfig(source=str(out), ollama="notes:f16"), job)
+
+
+def test_each_file_is_told_of_once_it_is_checked(terse: Path, tmp_path: Path, job: Job):
+    export(ExportConfig(threads=1, source=str(terse), out=str(tmp_path / "out"), types=("F16", "Q8_0")), job)
+    events = [json.loads(line) for line in (job.folder / runs.EVENTS).read_text().splitlines()]
+    told = [event for event in events if event["kind"] == "file"]
+    report = runs.read_json(tmp_path / "out" / runs.REPORT)["files"]
+    for event, file in zip(told, report, strict=True):
+        assert {key: file[key] for key in event.keys() & file.keys()} == {
+            key: event[key] for key in event.keys() & file.keys()} and event["checks"] and event["status"]
+    last = max(k for k, event in enumerate(events) if event["kind"] == "phase" and "Checking" in event["text"])
+    assert events.index(told[0]) < last
 
 
 def test_a_second_export_that_stops_while_it_sums_up_leaves_the_first_as_it_was(

@@ -2,13 +2,14 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from convert.card import evaluation_of, hub_name
+from convert.card import evaluations_of, hub_name
 from convert.handover import HandOver, check_free, check_replaceable, check_same, complete, handed_over, verify
 from convert.hub import identifiers
 from models import runs
@@ -108,13 +109,13 @@ def test_an_evaluation_is_shown_when_there_is_one(out: Path, gemma3: Path, tmp_p
     scores = tmp_path / "scores.json"
     scores.write_text(json.dumps([{"model": "base", "rouge_l": 0.1234567, "answers": ["x"]},
                                   {"model": "tuned Q8_0", "rouge_l": 0.3, "rows": 20}]))
-    complete(wanted(out, gemma3, evaluation=scores), FILES, silent)
+    complete(wanted(out, gemma3, evaluations=[scores]), FILES, silent)
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "| model | rouge_l | rows |" in card
     assert "| base | 0.1235 |  |" in card and "| tuned Q8_0 | 0.3 | 20 |" in card
     scores.write_text('{"a": 1}')
     with pytest.raises(UserError, match="holds no list of scores; run the evaluation again"):
-        complete(wanted(out, gemma3, evaluation=scores), FILES, silent)
+        complete(wanted(out, gemma3, evaluations=[scores]), FILES, silent)
 
 
 def test_a_second_export_keeps_what_the_first_put_there(out: Path, gemma3: Path):
@@ -270,7 +271,7 @@ def test_a_system_message_that_no_modelfile_holds_is_left_out_and_told(out: Path
 
 def test_the_newest_evaluation_of_the_adapter_as_it_is_is_found(galen_home: Path, run: Path):
     adapter = run / runs.ADAPTER
-    assert evaluation_of([]) is None and evaluation_of([adapter]) is None
+    assert evaluations_of([]) == () == evaluations_of([adapter])
     made = {}
     for name, of in (("old", adapter), ("other", run), ("new", adapter)):
         folder = galen_home / "runs" / name
@@ -281,8 +282,39 @@ def test_the_newest_evaluation_of_the_adapter_as_it_is_is_found(galen_home: Path
     at = (adapter / "adapter_model.safetensors").stat().st_mtime
     os.utime(made["old"], (at + 1, at + 1))
     os.utime(made["new"], (at + 2, at + 2))
-    assert evaluation_of([run, adapter]) == made["new"]
+    assert evaluations_of([run, adapter]) == (made["new"],)
     os.utime(made["new"], (at - 9, at - 9))                     # trained anew since
-    assert evaluation_of([adapter]) == made["old"]
+    assert evaluations_of([adapter]) == (made["old"],)
     made["old"].with_name(runs.CONFIG).write_text("{")
-    assert evaluation_of([adapter]) is None
+    assert evaluations_of([adapter]) == ()
+
+
+def evaluated(home: Path, name: str, at: float, **settings: str) -> Path:
+    """The folder of an evaluation that ended so many seconds after now."""
+    folder = home / "runs" / name
+    folder.mkdir(parents=True)
+    runs.write_json(folder / runs.CONFIG, {"benchmark": "pubmedqa", "file": "pqal.json", **settings})
+    (folder / runs.REPORT_TABLE).write_text(f"## PubMedQA\n\n- {name}: accuracy 33% on 300 items.\n")
+    runs.write_json(folder / runs.RESULT, [{"metric": "accuracy"}])
+    os.utime(folder / runs.RESULT, (time.time() + at, time.time() + at))
+    return folder / runs.REPORT_TABLE
+
+
+def test_benchmarks_of_the_adapter_its_run_and_its_exports_are_found(galen_home: Path, run: Path, out: Path,
+                                                                    gemma3: Path):
+    adapter = run / runs.ADAPTER
+    gguf = run / runs.EXPORT / "run-Q8_0.gguf"
+    gguf.parent.mkdir()
+    gguf.write_bytes(b"GGUF")
+    evaluated(galen_home, "earlier", 5, model=str(run))
+    found = [evaluated(galen_home, "later", 9, model=str(run)),
+             evaluated(galen_home, "second", 1, model="demo", against=str(adapter)),
+             evaluated(galen_home, "quantized", 2, model=str(gguf), benchmark="medqa")]
+    evaluated(galen_home, "another", 3, model=str(gemma3), against="gone")
+    evaluated(galen_home, "before", -9999, model=str(run), file="other.json")
+    evaluated(galen_home, "unfinished", 4, model=str(run), file="more.json").unlink()
+    assert set(evaluations_of([adapter])) == set(found)
+    complete(wanted(out, gemma3, adapters=[adapter], evaluations=evaluations_of([adapter])), FILES, silent)
+    card = (out / "README.md").read_text()
+    assert card.count("## Evaluation\n\n### PubMedQA\n\n- quantized: accuracy 33% on 300 items.\n\n### PubMedQA") == 1
+    assert card.count("### PubMedQA") == 3 and "earlier" not in card and "\n## Use\n" in card

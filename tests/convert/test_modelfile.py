@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from convert.licence import GEMMA_NOTICE, read_licence
-from convert.modelfile import Modelfile, check_name, make, sampling, shared_system, stops
+from convert.modelfile import Modelfile, check_name, make, read, sampling, shared_system, stops
 from models.errors import UserError
 from tests.convert.test_gotemplate import CHATML, GEMMA_2, LLAMA_3, Named
 
@@ -51,6 +52,8 @@ def test_what_is_written_is_what_ollama_reads(gemma3: Path):
     assert lines[:2] == [("FROM", "./x-Q4_K_M.gguf"), ("FROM", "./mmproj-x.gguf")]
     assert lines[2] == ("TEMPLATE", made.template)
     assert [line for line in lines if line[0] == "stop"] == [("stop", "<end_of_turn>"), ("stop", "<start_of_turn>")]
+    again = read(made.text())
+    assert again == replace(made, notes=())
     assert lines[-2:] == [("SYSTEM", 'You are "brief".\nAlways'), ("LICENSE", 'Some "terms".\n\n  Two.\n')]
 
 
@@ -58,6 +61,17 @@ def test_what_is_written_is_what_ollama_reads(gemma3: Path):
 def test_every_text_comes_through_its_quotes(text: str):
     made = Modelfile(model="x.gguf", template="t", system=text)
     assert parsed(made.text())[-1] == ("SYSTEM", text)
+    assert read(made.text()) == made
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("FROM ./x.gguf\n", "lacks FROM or TEMPLATE"), ("FROM ../x.gguf\nTEMPLATE t\n", "names a file in another folder"),
+    ("FROM ./x.gguf\nADAPTER ./y\nTEMPLATE t\n", "holds ADAPTER, which is not read here"),
+    ('FROM ./x.gguf\nTEMPLATE """t\n', "ends within a text"),
+    ("FROM ./x.gguf\nTEMPLATE t\nPARAMETER top_k many\n", "top_k is many")])
+def test_a_file_that_is_none_of_ours_is_said_to_be(text: str, words: str):
+    with pytest.raises(UserError, match=words):
+        read(text)
 
 
 def test_what_no_modelfile_can_hold(gemma3: Path):

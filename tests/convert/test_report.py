@@ -1,6 +1,5 @@
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -9,47 +8,13 @@ import pytest
 
 from convert.check import EXACT_STOPS, MISSED_OF, Check, FileReport
 from convert.plot import Point, svg
-from convert.report import CSS, check_place, page, write
+from convert.report import check_place, page, write
 from models import runs
 from models.errors import UserError
+from models.page import CSS
+from tests.balanced import parsed
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e"
-VOID = {"meta", "br"}
-
-
-class Balanced(HTMLParser):
-    """Knows every tag and attribute, and that each element is closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-        self.texts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
-def parsed(html: str) -> Balanced:
-    parser = Balanced()
-    parser.feed(html)
-    parser.close()
-    assert not parser.open
-    return parser
 
 
 def file(name: str, kind: str, kl: float | None = 0.01, **values: Any) -> dict[str, Any]:

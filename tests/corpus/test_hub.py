@@ -67,7 +67,7 @@ def test_a_subset_is_named_behind_a_colon(hub: FakeHub):
     ("hf:me/two:third", "", r"me/two has the subsets first, second"),
     ("hf:me/qa", "dev", r"me/qa has no such split; there are train, test\."),
     ("hf:me/none", "", r"There is no dataset me/none on the hub; look up its name"),
-    ("hf:me/private", "", r"not open to everybody, or its name is wrong; make a token at .* and set HF_TOKEN to it"),
+    ("hf:me/private", "", r"not open to everybody, or its name is wrong; make a token at .*, and give it to Galen"),
     ("hf:me/licence", "", r"not open to everybody"),
     ("hf:me/broken", "", r"The hub answered 503 for me/broken; try again later\."),
     ("hf:alone", "", r"'hf:alone' names no dataset of the hub; write hf:OWNER/NAME"),
@@ -79,7 +79,7 @@ def test_what_the_hub_does_not_give_gets_one_clear_line(hub: FakeHub, source: st
 
 
 @pytest.mark.parametrize("name, words", [
-    ("token", "The hub does not accept your token; make a new one"),
+    ("token", "The hub does not accept your token, which HF_TOKEN holds; make a new one"),
     ("licence", r"The licence of me/licence is not accepted yet; open https://\S+/me/licence, accept it"),
     ("right", "Your token may not read me/right"),
 ])

@@ -79,7 +79,7 @@ def is_near_copy(a: str, b: str) -> bool:
     return difflib.SequenceMatcher(None, a.split(), b.split(), autojunk=False).ratio() > 0.8
 
 
-@pytest.mark.parametrize("place", [None, 30])
+@pytest.mark.parametrize("place", [None, 0, 5, 30, 50, 59])
 @pytest.mark.parametrize("copies", [9, 14, 60])
 def test_many_copies_of_one_text_are_not_taken_for_the_wording_of_the_task(copies: int, place: int | None):
     asked = [*one_word_changed(copies + 1, place), *(words(seed, 60) for seed in range(100, 185))]
@@ -90,6 +90,51 @@ def test_many_copies_of_one_text_are_not_taken_for_the_wording_of_the_task(copie
         parts = draw(rows, CONFIG, 0.15, 0.15)
         holding = [sum(is_near_copy(asked[e.line], asked[0]) for e in part) for part in parts]
         assert sorted(holding) == [0, 0, copies + 1]
+
+
+def guarded_lines(training: list[str], held: list[str]) -> list[int]:
+    """The training rows that the guard takes out: their places."""
+    rows = [row(k, text, words(200 + k, 30)) for k, text in enumerate(training)]
+    return [out.line for out in guard(rows, {"b.csv": [row(k, text, words(500 + k, 30), file="b.csv")
+                                                       for k, text in enumerate(held)]}, CONFIG).left_out]
+
+
+def test_copies_after_an_instruction_are_found_whether_the_first_or_the_last_word_is_another():
+    instruction, others = words(0, 80), [words(seed, 60) for seed in range(100, 160)]
+    copies = [with_word(LONG, place, f"changed{k}") for k, place in enumerate([0, 59] * 12)]
+    asked = [f"{instruction} {text}" for text in (*copies, *others)]
+    assert guarded_lines(asked[1:], asked[:1]) == list(range(23))
+    assert not guarded_lines(asked[30:], asked[:1])
+
+
+@pytest.mark.parametrize("length", [14, 30, 80])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_term_after_the_instruction_of_its_file_is_a_case_of_its_own(length: int, before: bool):
+    """The file is a list of terms: with and without rows of other files beside it."""
+    instruction = words(0, length)
+    terms = [f"{instruction} term{k}" if before else f"term{k} {instruction}" for k in range(60)]
+    others = [row(k, words(100 + k, 60), words(700 + k, 30), file="c.csv") for k in range(80)]
+    asked = [row(k, text, words(200 + k, 30)) for k, text in enumerate(terms)]
+    assert not guard(asked[:40], {"b.csv": asked[40:]}, CONFIG).left_out
+    assert not guard([*asked[:40], *others[:40]], {"b.csv": [*asked[40:], *others[40:]]}, CONFIG).left_out
+
+
+@pytest.mark.parametrize("instruction, template, own", [(60, 16, 1), (0, 20, 1), (0, 60, 6)])
+def test_a_short_question_and_own_words_after_a_long_wording_are_no_copies(instruction: int, template: int, own: int):
+    """A third of a file asks in one template, after the instruction of all."""
+    asked = [f"{words(0, template)} {words(900 + k, own)}" for k in range(30)] + [words(k, 60) for k in range(100, 160)]
+    asked = [f"{words(1, instruction)} {text}" for text in asked]
+    assert not guarded_lines(asked[1:], asked[:1])
+
+
+def test_a_short_input_that_its_file_tells_from_a_long_instruction_is_a_case_of_its_own():
+    instruction = words(0, 60)
+    asked = [row(k, f"{instruction}\n\nterm{k}", words(200 + k, 30), input=f"term{k}") for k in range(30)]
+    others = [row(k, words(k, 60), words(200 + k, 30)) for k in range(100, 160)]
+    rows = [*asked, *others]
+    assert not guard(rows[1:], {"b.csv": rows[:1]}, CONFIG).left_out
+    inline = [row(e.line, e.messages[0]["content"], words(200 + e.line, 30)) for e in rows]
+    assert len(guard(inline[1:], {"b.csv": inline[:1]}, CONFIG).left_out) == 29
 
 
 @given(training=st.lists(st.integers(0, 30), max_size=20), held=st.lists(st.integers(0, 30), max_size=20))

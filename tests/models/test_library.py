@@ -130,3 +130,16 @@ def test_a_gguf_that_can_not_be_read_is_no_base_either(tmp_path):
     (tmp_path / "x.gguf").write_bytes(b"GGUF")
     with pytest.raises(UserError, match=r"x.gguf is a GGUF; training starts from the original model's .* folder\."):
         library.find_base(str(tmp_path / "x.gguf"))
+
+
+def test_a_file_of_the_embedded_models_name_does_not_take_it(galen_home, demo_gguf):
+    shutil.copy(demo_gguf, galen_home / "demo.gguf")
+    assert [model.name for model in library.chat_models()] == ["demo", str(galen_home / "demo.gguf")]
+
+
+@pytest.mark.parametrize("name", ["~no-such-user/x.gguf", "x" * 5000, "a/" * 3000 + "b"])
+def test_a_name_that_no_file_can_have_is_not_here(galen_home, name):
+    with pytest.raises(UserError, match="There is no model"):
+        library.find_model(name)
+    with pytest.raises(UserError):
+        library.find_base(name)

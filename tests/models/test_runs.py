@@ -77,3 +77,11 @@ def test_unreadable_json(tmp_path, content, words):
         (tmp_path / "c.json").write_text(content)
     with pytest.raises(UserError, match=words):
         runs.read_json(tmp_path / "c.json")
+
+
+@pytest.mark.parametrize("note", ["{}", "[]", '{"to": 3}', '{"to": ""}', "no json", "circle"])
+def test_a_note_of_a_move_that_says_no_folder_is_told(galen_home, note):
+    text = json.dumps({"to": str(galen_home)}) if note == "circle" else note
+    (galen_home / runs.MOVED_TO).write_text(text)
+    with pytest.raises(UserError, match=runs.MOVED_TO):
+        runs.home()

@@ -5,13 +5,17 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import gguf
 import numpy as np
 import psutil
 import pytest
 
+from bench.random_gemma import TOKENIZER, shape
+from convert.blank import Blank
 from convert.families.gemma3 import FAMILY
+from convert.gguf import layout
 from convert.vocab import read_vocab
 from models import runs
 from models.errors import UserError
@@ -190,3 +194,16 @@ def test_weights_lie_where_their_layers_do(has_output, places, expected):
         sizes["output.weight"] = 2000
     tensors = [Tensor(name=name, shape=(size,), type_name="F32", offset=0, bytes=size) for name, size in sizes.items()]
     assert weights_by_place(tensors, places) == expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file of holes takes the room that it claims")
+def test_a_model_that_the_system_would_never_give_memory_for_keeps_its_size(shared_data, tmp_path):
+    """llama.cpp then prints no size of its weights: they must not count as nothing."""
+    wide = {**SHAPE, "hidden_size": 8192, "intermediate_size": 1 << 21, "num_hidden_layers": 4}
+    plan = replace(shape(TOKENIZER), metadata=FAMILY.metadata(wide), tensors=FAMILY.tensors(wide))
+    file = layout(plan, "BF16")
+    path = tmp_path / "huge.gguf"
+    with Blank(path, file.bytes, is_hole=True) as hole:
+        hole.write(0, file.header)
+    found = survey(path, LoadConfig(threads=1), [512]).estimates[0]
+    assert found.weights["CPU"] == pytest.approx(file.bytes, rel=0.01) and file.bytes > 400 * 10**9

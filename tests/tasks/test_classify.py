@@ -1,7 +1,7 @@
 import pytest
 
 from tasks import classify
-from tasks.classify import Labels
+from tasks.classify import Labels, Sorted
 
 
 def test_the_instruction_and_the_labels_stand_before_the_text():
@@ -34,3 +34,20 @@ def test_labels_are_read_from_a_cell_or_an_answer(text: str, labels: tuple):
 def test_what_is_joined_is_read_back():
     joined = classify.joined(["neuro", "cardio", "neuro"])
     assert joined == "cardio | neuro" and classify.names(joined) == ("cardio", "neuro")
+
+
+def test_descriptions_follow_the_labels_and_change_nothing_else():
+    labels = Labels(names=("cardio", "neuro"), is_single=True)
+    asked = classify.request("Text.", labels, "", {"neuro": " brain and nerves ", "other": "not asked for"})
+    assert asked == classify.request("", labels) + "\n- neuro: brain and nerves\n\nText."
+
+
+def test_the_nearest_label_is_named():
+    found = classify.nearest([("neuro",), ("nuero", "cardio"), ("zzz",)], ("cardio", "neuro"))
+    assert found == [(1, "nuero", "neuro"), (2, "zzz", "")]
+
+
+def test_the_confidence_is_that_of_exactly_these_labels():
+    several = Sorted(labels=("a",), probabilities={"a": 0.9, "b": 0.2}, by=("x",))
+    one = Sorted(labels=("a",), probabilities={"a": 0.8, "b": 0.2}, by=("x",), is_single=True)
+    assert several.confidence == pytest.approx(0.72) and one.confidence == 0.8

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import peft
 import pytest
@@ -13,6 +14,7 @@ from models.job import Job
 from tasks.hf_tokenizer import HFTokenizer
 from tasks.prompt import prompt_ids, terminator
 from tests.train.conftest import events
+from tests.train.test_learner import FAMILIES
 from train import answers
 from train.answers import Examiner
 from train.config import TrainConfig
@@ -66,7 +68,7 @@ def test_a_batch_of_any_lengths_gives_what_each_row_gives_alone(model, tokenizer
 
 def test_an_answer_ends_at_its_terminator(model, tokenizer: HFTokenizer):
     class Ending:
-        """Says the ids it was made with, as generate does."""
+        """Says the ids it was made with, as generate does, row by row."""
         training = False
 
         def eval(self) -> None: ...
@@ -75,12 +77,83 @@ def test_an_answer_ends_at_its_terminator(model, tokenizer: HFTokenizer):
         def parameters(self):
             return iter([torch.zeros(1)])
 
-        def generate(self, input_ids: torch.Tensor, **_: object) -> torch.Tensor:
-            said = tokenizer.encode("two words", control=False)
-            rest = [terminator(tokenizer), *tokenizer.encode("and more", control=False)]
-            return torch.cat([input_ids, torch.tensor([said + rest] * len(input_ids))], dim=1)
+        def generate(self, input_ids: torch.Tensor, **_: object) -> SimpleNamespace:
+            said = [*tokenizer.encode("two words", control=False), terminator(tokenizer)]
+            return SimpleNamespace(past_key_values=None, sequences=torch.cat(
+                [input_ids, torch.tensor([said] * len(input_ids))], dim=1))
 
     assert answers.answers(Ending(), tokenizer, [[2, 5, 6], [2]], 20) == ["two words"] * 2
+
+
+LONG = 40                       # tokens of an answer here; the sliding windows of the families are 8 wide
+ASKED = [[2, *((7 * k + 11 * j) % 290 + 5 for j in range(length - 1))] for k, length in enumerate((3, 30, 6, 12, 4, 9))]
+
+
+def alone(model, ids: list[int], stop: set[int]) -> list[int]:
+    """Greedy without a cache, a row at a time."""
+    made: list[int] = []
+    while len(made) < LONG and not stop & set(made):
+        with torch.no_grad():
+            made.append(int(model(input_ids=torch.tensor([ids + made])).logits[0, -1].argmax()))
+    return made
+
+
+def ending(family: str, end: int):
+    """A tiny random model of the family, for whose answers to ASKED the token end comes at many places."""
+    torch.manual_seed(3)
+    model = FAMILIES[family]().eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.mul_(6)
+    weight = model.get_output_embeddings().weight.detach()
+    weight = weight[torch.randperm(len(weight))]                    # as it is, it says the last token again
+    head = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    model.set_output_embeddings(head)
+    head.weight = torch.nn.Parameter(weight)
+    raw = [alone(model, ids, set()) for ids in ASKED]
+
+    def places(token: int) -> int:
+        return len({made.index(token) for made in raw if token in made})
+
+    often = max(range(len(weight)), key=places)
+    head.weight.data[end], head.weight.data[often] = head.weight.data[often].clone(), head.weight.data[end].clone()
+    return model
+
+
+class Counting:
+    """A model that counts the rows of every step."""
+
+    def __init__(self, model):
+        self.model, self.rows = model, list[int]()
+        model.register_forward_pre_hook(
+            lambda module, positional, named: self.rows.append(len(named["input_ids"])), with_kwargs=True)
+
+    def __getattr__(self, name: str):
+        return getattr(self.model, name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_that_have_ended_cost_nothing_and_change_nothing(family: str, tokenizer: HFTokenizer):
+    end = terminator(tokenizer)
+    model = ending(family, end)
+    single = [alone(model, ids, {end, 1}) for ids in ASKED]
+    lengths = [len(made) for made in single]
+    assert min(lengths) < 20 and max(lengths) == LONG and len(set(lengths)) > 2      # or nothing is shown here
+    counting = Counting(model)
+    made = answers._generate(counting, tokenizer, ASKED, [LONG] * len(ASKED), False, lambda: None)
+    assert made == [[token for token in one if token not in (end, 1)] for one in single]
+    assert sum(counting.rows) == sum(lengths)
+    assert answers._generate(model, tokenizer, ASKED, [LONG] * len(ASKED), False, lambda: None) == made
+
+
+def test_answers_can_be_as_long_as_asked_whatever_the_model_says(tokenizer: HFTokenizer):
+    counting = Counting(ending("gemma3_text", terminator(tokenizer)))
+    asked = [4, 39, 1, 12, 12, 30]
+    made = answers._generate(counting, tokenizer, ASKED, asked, True, lambda: None)
+    assert [len(one) for one in made] == asked and sum(counting.rows) == sum(asked)
+    counting.rows.clear()
+    answers.answers(counting, tokenizer, ASKED, 20, lengths=asked)
+    assert sum(counting.rows) == sum(min(20, length) for length in asked)
 
 
 def test_nothing_of_the_training_changes(model, tokenizer: HFTokenizer):
@@ -145,6 +218,35 @@ def test_a_metric_is_made_of_as_many_rows_as_asked(examined, model, tokenizer: H
     made = answers.answers(model, tokenizer, answers.prompts(ROWS, tokenizer, 64)[1], 8)
     wanted = answers.score(ROWS, made, frozenset({"yes", "no", "maybe"}))
     assert scores == {name: pytest.approx(wanted[name])} and len(events) == 1
+
+
+class Timed(Job):
+    """A job that is told what the answers of a trained model cost."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        self.took = list[float]()
+
+    def trained_answers_took(self, seconds: float) -> None:
+        self.took.append(seconds)
+
+
+@pytest.mark.parametrize("name", ["loss", "rouge_l", "macro_f1"])
+def test_a_trial_times_answers_as_long_as_their_references(tmp_path: Path, tiny_base: Path, tokenizer: HFTokenizer,
+                                                           name: str):
+    from transformers import AutoModelForCausalLM
+    counting, job = Counting(AutoModelForCausalLM.from_pretrained(tiny_base)), Timed(tmp_path)
+    config = TrainConfig(answer_tokens=30, max_len=64, best_by=name, metric_rows=5, shown_answers=2)
+    examiner = Examiner(ROWS, tokenizer, config, job)
+    first = examiner.examine(counting, 0)
+    both, took = sum(counting.rows), list(job.took)
+    counting.rows.clear()
+    assert examiner.examine(counting, 3).keys() == first.keys() == ({name} - {"loss"})
+    references = [len(tokenizer.encode(row.messages[-1]["content"], control=False)) + 1 for row in examiner._rows]
+    most = [30, 30, *[examiner._metric_tokens()] * 3][:len(references)]
+    assert sum(counting.rows) == sum(map(min, references, most)) and len(references) == (2 if name == "loss" else 5)
+    assert both == sum(counting.rows) + sum(most)           # this model never ends by itself
+    assert len(took) == 1 and len(job.took) == 2 and all(seconds > 0 for seconds in job.took)
 
 
 def test_scores_of_perfect_and_of_wrong_answers():

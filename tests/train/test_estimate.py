@@ -12,7 +12,7 @@ from train import adapter, estimate
 from train.config import TrainConfig
 from train.samples import IGNORED, Sample
 from train.steps import Plan
-from train.trial import Trial, Tried, _parts, _some
+from train.trial import Trial, Tried, _parts, _scoring, _some
 
 SHORT = {"rank": 4, "batch": 4, "accumulate": 2, "epochs": 9.0, "evals": 3, "max_len": 64, "precision": "float32",
          "answer_tokens": 4, "threads": 1, "notify": False, "keep_awake": False}
@@ -97,25 +97,40 @@ def test_the_tried_steps_are_steps_of_the_run_with_the_longest_one_among_them():
 class Told(Trial):
     """A trial whose events are given."""
 
-    def __init__(self, told: list[dict]):
-        self.events = told
+    def __init__(self, told: list[dict], trained_s: list[float]):
+        self.events, self.trained_s = told, trained_s
 
 
 def test_what_was_measured_is_counted_as_often_as_the_run_does_it():
     config = TrainConfig(batch=2, epochs=10.0, evals=4, checkpoints=5)
     tried = Tried(plan_of([32] * 20, config), config)                            # all steps cost the same
-    t, told = 100.0, [{"kind": "eval", "t": 100.0, "seconds": 3.0, "answers_s": 2.0}]
+    t, told = 100.0, [{"kind": "eval", "t": 100.0, "seconds": 3.0, "answers_s": 9.0}]
     for _ in range(5):
         t += 0.5
         told.append({"kind": "step", "t": t, "seconds": 0.4 if len(told) > 1 else 0.7})
     told += [{"kind": "checkpoint", "t": t + 1, "seconds": 1.0},
              {"kind": "eval", "t": t + 5, "seconds": 2.0, "answers_s": 1.0}]
-    parts = _parts(config, Told(told), tried, wall=20.0, share=2.0)
-    # 4 x 0.5 s and a first one of 0.7; evaluations of 3 and 2 s, answers of 2 and 1; 100 steps in the run
-    assert parts["loading and rows"] == pytest.approx(20 - 2.7 - 5 - 3 - 1)
+    trial = Told(told, trained_s=[2.0, 1.0])
+    parts = _parts(config, trial, tried, wall=20.0, share=2.0, is_trained=False)
+    # 4 x 0.5 s and a first one of 0.7; evaluations of 3 and 2 s; 100 steps in the run
+    assert parts["loading and rows"] == pytest.approx(20 - 2.7 - 5 - 10 - 1)
     assert parts["steps"] == pytest.approx(100 * 0.5 + 0.2)
-    assert parts["evaluations"] == pytest.approx(2 * (3 + 4 * 2)) and parts["answers"] == pytest.approx(5 * 1.5)
+    assert parts["evaluations"] == pytest.approx(2 * (3 + 4 * 2))
+    assert parts["answers"] == pytest.approx((9 - 2) + 4 * 1.5)     # untrained 7 s, as long as the references 2 and 1
+    later = _parts(config, trial, tried, wall=20.0, share=2.0, is_trained=True)
+    assert later["answers"] == pytest.approx(5 * 1.5) and later["steps"] == parts["steps"]
+    ended = Told(told[:-1], trained_s=[2.0])                        # the time was up before its last evaluation
+    assert _parts(config, ended, tried, wall=20.0, share=2.0, is_trained=False)["answers"] == pytest.approx(7 + 4 * 2)
     assert parts["checkpoints"] == pytest.approx(5 * 1.0 + 3 / 3)
+
+
+@pytest.mark.parametrize(("best_by", "base_s", "later_s"), [("rouge_l", 7.0, 1.5), ("loss", 0.0, 0.0)])
+def test_the_base_is_scored_at_its_own_price(best_by: str, base_s: float, later_s: float):
+    told = [{"kind": "phase", "t": 3.0}, {"kind": "phase", "t": 5.0},
+            {"kind": "eval", "t": 9.0, "seconds": 3.0, "answers_s": 9.0},
+            {"kind": "eval", "t": 19.0, "seconds": 2.0, "answers_s": 1.0}]
+    found = _scoring(TrainConfig(best_by=best_by), Told(told, trained_s=[2.0, 1.0]), share=2.0)
+    assert found == {"load_s": 2.0, "base_score_s": 4.0 + base_s, "score_s": 4.0 + later_s}
 
 
 def test_enough_validation_rows_are_tried(rows: Path):
@@ -136,9 +151,10 @@ def test_only_one_process_makes_an_estimate(promised: Path, monkeypatch):
 
 def test_what_does_not_fit_is_said(tmp_path: Path):
     stage = {"parts": {"steps": 1.0}, "steps": 2, "peak_rss_mb": 9e9, "peak_disk_mb": 1.0, "measured_steps": 2,
-             "measured_s": 1.0, "machine": "CPU", "load_s": 0.5, "score_s": 3.0}
+             "measured_s": 1.0, "machine": "CPU", "load_s": 0.5, "base_score_s": 10.0, "score_s": 3.0}
     promise = estimate.whole([stage, {**stage, "peak_rss_mb": 1}], tmp_path, busy_cores=2.0)
     assert not promise["fits"] and promise["peak_rss_mb"] == 9e9
-    # two stages, and three times: the base loaded, both validation sets scored
-    assert (promise["seconds"], promise["steps"], promise["peak_disk_mb"]) == (2.0 + 3 * (0.5 + 2 * 3.0), 4, 2.0)
+    # two stages, and three times: the base loaded, both validation sets scored, first by the base
+    assert promise["seconds"] == 2.0 + 3 * 0.5 + 2 * 10.0 + 2 * (2 * 3.0)
+    assert (promise["steps"], promise["peak_disk_mb"]) == (4, 2.0)
     assert "2.0 cores busy" in promise["notes"][0]

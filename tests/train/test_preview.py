@@ -125,6 +125,10 @@ def test_the_preview_of_stages_counts_what_the_run_would(tmp_path: Path, tiny_ba
         assert any(f"the validation rows of the stage {other}" in found["text"] for found in stage["findings"])
         assert len(stage["too_long"]) == sum("its answer is" in row["reason"] for row in stage["too_long"]) > 0
         assert stage["rows"] + stage["validation_rows"] + stage["test_rows"] + stage["left_out"] == 40
+    left_out = [json.loads(line) for line in (tmp_path / runs.UNUSABLE).read_text(encoding="utf-8").splitlines()]
+    assert len(left_out) == sum(stage["left_out"] for stage in stages)
+    found = runs.read_json(tmp_path / runs.FINDINGS)
+    assert {one["text"] for one in found} >= {one["text"] for stage in stages for one in stage["findings"]}
     page = (tmp_path / runs.PREVIEW).read_text(encoding="utf-8")
     assert "Rows that can not be written as a sample are left out, each for its reason." in page
 

@@ -79,6 +79,16 @@ def test_onednn_does_not_keep_a_kernel_for_every_shape():
     assert len(built) == 200                        # 100 if those of the first round were still there
 
 
+@pytest.mark.parametrize(("given", "seen"), [({}, "0"), ({"CUDA_VISIBLE_DEVICES": "1"}, "1"),
+                                             ({"WORLD_SIZE": "2"}, "None")])
+def test_one_process_uses_one_gpu(given: dict[str, str], seen: str):
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | given
+    code = "import os, train.worker as w; w.set_up_libraries(); print(os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    child = subprocess.run([sys.executable, "-c", code], cwd=runs.ROOT, env=environment, check=True, text=True,
+                           capture_output=True)
+    assert child.stdout.strip() == seen
+
+
 def test_a_stop_request_ends_the_process_within_one_step(start, tiny_base: Path, rows: Path):
     folder, process = start(base=tiny_base, data=[str(rows)], **{**SHORT, "max_steps": 100_000, "evals": 10})
     wait_for(lambda: len(events(folder, "step")) >= 3)

@@ -7,6 +7,11 @@ from typing import Any
 
 from models.errors import UserError
 from runtime.messages import End, Loaded
+from ui.actions.chat import Chat
+from ui.actions.model import CurrentModel
+from ui.history import History
+from ui.job_list import JobList
+from ui.settings import SettingsFile
 
 
 class FakeStream:
@@ -58,8 +63,24 @@ class FakeSession:
         self.streams.put(stream)
         return stream
 
+    def unload(self) -> None:
+        self.pid = None
+
     def close(self) -> None:
         self.is_closed = True
+
+
+def chat_of(session: FakeSession, folder: Path) -> Chat:
+    """The chat page's actions over a session and the history in a folder."""
+    return Chat(CurrentModel(session, SettingsFile(folder)), History(folder))
+
+
+def end_jobs(listed: JobList) -> None:
+    """Stop what waits and runs, and wait for it."""
+    for view in listed.all():
+        listed.stop(view.folder)
+    wait_for(lambda: all(view.is_over for view in listed.all()), 30)
+    listed.close()
 
 
 def wait_for(condition: Any, seconds: float = 5.0) -> Any:

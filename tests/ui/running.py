@@ -16,13 +16,14 @@ from typing import Any
 import psutil
 
 from models import runs
+from tests.processes import command
 from tests.ui.fakes import wait_for
 
 # Connections and name look-ups of the main process are written down as it makes them.
 START = """
 import sys
 from pathlib import Path
-home, port, model = sys.argv[1:4]
+home, port, model, host = (*sys.argv[1:4], *(sys.argv[4:5] or ["127.0.0.1"]))
 log = open(Path(home) / "outside.log", "a", buffering=1)
 def watch(event, values):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
@@ -33,7 +34,7 @@ from runtime.session import Session
 from models.errors import UserError
 from ui import app
 try:
-    app.serve(Session(), port=int(port), model=Path(model) if model else None)
+    app.serve(Session(), host, port=int(port), model=Path(model) if model else None)
 except UserError as error:
     sys.exit(f"told: {error}")
 """
@@ -41,12 +42,13 @@ except UserError as error:
 
 class RunningApp:
     """Started with model on a free port; url once it answers."""
+    start = START
 
-    def __init__(self, home: Path, model: Path | None, port: int = 0):
+    def __init__(self, home: Path, model: Path | None, port: int = 0, host: str = "127.0.0.1"):
         self.home = home
         home.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, str(home), str(port), str(model or "")], cwd=runs.ROOT, text=True,
+            [sys.executable, "-c", self.start, str(home), str(port), str(model or ""), host], cwd=runs.ROOT, text=True,
             env={**os.environ, "GALEN_HOME": str(home), "OMP_NUM_THREADS": "2"}, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT)
         assert self.process.stdout is not None
@@ -73,13 +75,21 @@ class RunningApp:
 
     def workers(self) -> list[psutil.Process]:
         """The model's processes under this app."""
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        return [one for one in found if "runtime.worker" in " ".join(one.cmdline())]
+        try:
+            found = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:            # killed
+            return []
+        return [one for one in found if "runtime.worker" in " ".join(command(one))]
 
     def outside_connections(self) -> list[str]:
         """What the main process connected to or looked up that is not this machine."""
+        return self.outside_connections_but("127.0.0.1")
+
+    def outside_connections_but(self, own: str) -> list[str]:
+        """The same where this machine goes by another address as well."""
+        names = ("'127.0.0.1'", "'localhost'", "'::1'", f"'{own}'")
         lines = (self.home / "outside.log").read_text().splitlines()
-        return [line for line in lines if not any(name in line for name in ("'127.0.0.1'", "'localhost'", "'::1'"))]
+        return [line for line in lines if not any(name in line for name in names)]
 
     @contextlib.contextmanager
     def slowed(self, pause_s: float = 0.1, run_s: float = 0.004) -> Iterator[threading.Event]:
@@ -110,6 +120,14 @@ class RunningApp:
         finally:
             over.set()
             thread.join()
+
+    def kill(self) -> None:
+        """End it as a power cut does. Processes of its model that a test holds still go on, and see that it is gone."""
+        workers = self.workers()
+        self.end(signal.SIGKILL)
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.send_signal(signal.SIGCONT)
 
     def end(self, how: int = signal.SIGTERM) -> float:
         """End it by a signal; seconds until it was gone."""

@@ -3,7 +3,9 @@
 import dataclasses
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 from models import job, knobs, runs
 from models.errors import UserError
@@ -28,4 +30,7 @@ def work(running: job.Job) -> None:
 
 
 if __name__ == "__main__":
+    if "refused" in (Path(sys.argv[1]) / runs.CONFIG).read_text():      # before it is a job, as training refuses
+        print("Nothing can be done here.")
+        sys.exit(2)
     job.main(work)

@@ -1,6 +1,8 @@
 """Take the pictures of the README from the real app: `python -m tests.ui.take_pictures [FOLDER]`."""
 
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +16,7 @@ SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-component-update", "--disable-sync"]
 QUESTIONS = ("How is high blood pressure treated?", "What are the symptoms of asthma?")
 TRIES = 30                                              # until an answer is short enough to be seen whole
-FITS = """(() => { const thread = document.querySelector("#turns .panel-wrap");
+FITS = """(() => { const thread = document.querySelector("#scroll");
                    return thread.scrollHeight <= thread.clientHeight; })()"""
 SIZES = {"": (1440, 900), "-1024": (1024, 768), "-390": (390, 844)}
 
@@ -47,8 +49,18 @@ def ask(page: Page, url: str, question: str) -> None:
         page.wait_for_selector("#line span", state="detached")
 
 
+def trained(page: Page, url: str, home: Path) -> None:
+    """The demonstration's training, as the Train page shows it when it has ended."""
+    subprocess.run([sys.executable, "-m", "ui.commands", "train", "demo", "--run", str(home / "runs" / "demonstration"),
+                    "--data", str(runs.ROOT / "corpus/demo/train.csv")], cwd=runs.ROOT, check=True,
+                   env={**os.environ, "GALEN_HOME": str(home)})
+    page.goto(url + "/train?run=demonstration")
+    page.wait_for_selector("#train-run svg")
+    page.locator("#train-run").scroll_into_view_if_needed()
+
+
 def main() -> None:
-    """Ask the embedded model two questions and write chat-light.png and chat-dark.png, and the smaller sizes."""
+    """Write the pictures of the chat, light and dark (a FOLDER gets the smaller sizes as well), Models and Train."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else runs.ROOT / "docs" / "pictures"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
@@ -61,6 +73,12 @@ def main() -> None:
             for name, size in SIZES.items():
                 if not name or len(sys.argv) > 1:       # the README shows the wide ones only
                     take(browser, page.url, folder / f"chat-{scheme}{name}.png", scheme, size)
+        page.goto(app.url + "/models")
+        page.wait_for_selector("#models button:has-text('Get ')", timeout=60_000)      # the recommended one is known
+        page.screenshot(path=folder / "models-light.png")
+        trained(page, app.url, Path(home))
+        page.wait_for_timeout(800)
+        page.screenshot(path=folder / "train-light.png")
         browser.close()
         app.end()
 

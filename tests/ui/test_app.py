@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -15,16 +16,18 @@ from models.errors import UserError
 from tests.ui.fakes import wait_for
 from tests.ui.running import START, RunningApp
 from ui import app
+from ui.api.addresses import FIRST_PORT, LAST_PORT, listen
+from ui.settings import SettingsFile
 
 CREATE = """
 import json, sys
 from pathlib import Path
 from runtime.session import Session
-from ui.actions.chat import Chat
 from ui.app import create_app
-from ui.history import History
-made = create_app(Chat(Session(), History(Path(sys.argv[1]))))
-heavy = {"torch", "llama_cpp", "transformers", "peft", "trl", "bitsandbytes", "datasets", "matplotlib"}
+from ui.workbench import Workbench
+made = create_app(Workbench(Path(sys.argv[1]), Session()))
+heavy = {"torch", "llama_cpp", "transformers", "peft", "trl", "bitsandbytes", "datasets", "matplotlib", "sklearn",
+         "tasks.phi", "tasks.safety", "evaluation.report"}       # the last ones: a second that no start needs
 print(json.dumps(sorted(heavy & set(sys.modules))))
 """
 
@@ -73,7 +76,7 @@ def test_guard_stands_before_everything(running: RunningApp):
         assert "img-src 'self'" in get(running, path).headers["content-security-policy"]
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json", "/monitoring", "/gradio_api/mcp/"])
+@pytest.mark.parametrize("path", ["/redoc", "/monitoring", "/gradio_api/mcp/", "/gradio_api/openapi.json"])
 def test_what_nobody_asked_for_is_off(running: RunningApp, path: str):
     assert get(running, path).status in (403, 404, 405)
 
@@ -113,19 +116,19 @@ def test_port_in_use(running: RunningApp, tmp_path: Path, stories: Path):
 
 
 def test_first_free_port_is_taken(running: RunningApp):
-    with app.listen(0) as first, app.listen(0) as second:
+    with listen(0) as first, listen(0) as second:
         ports = [first.getsockname()[1], second.getsockname()[1]]
-        assert app.FIRST_PORT <= ports[0] < ports[1] <= app.LAST_PORT
+        assert FIRST_PORT <= ports[0] < ports[1] <= LAST_PORT
         with pytest.raises(UserError, match=f"Port {ports[0]} can not be used"):
-            app.listen(ports[0])
-    with app.listen(ports[0]) as again:
+            listen(ports[0])
+    with listen(ports[0]) as again:
         assert again.family == socket.AF_INET and again.getsockname()[0] == "127.0.0.1"
 
 
 @pytest.mark.parametrize("port", [99999, -5, 1 << 16])
 def test_ports_that_are_none(port: int):
     with pytest.raises(UserError, match=f"The port is {port}; use 1 to 65535"):
-        app.listen(port)
+        listen(port)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a folder in which not even root can write")
@@ -136,7 +139,7 @@ def test_a_folder_that_can_not_be_written_is_named(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_browser_that_stays_open_holds_nothing_up(stories: Path, tmp_path: Path):
-    code = START.replace("model) if model else None)", "model) if model else None, open_browser=True)")
+    code = START.replace("model) if model else None)", "model) if model else None, opens='browser')")
     assert code != START
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f"#!/bin/sh\necho $$ $1 > {opened}.part\nmv {opened}.part {opened}\nexec sleep 60\n")
@@ -155,9 +158,10 @@ def test_a_browser_that_stays_open_holds_nothing_up(stories: Path, tmp_path: Pat
         os.kill(int(number), signal.SIGKILL)
 
 
-def test_other_hosts_are_refused(galen_home: Path):
-    with pytest.raises(UserError, match="'0.0.0.0'; Galen serves this computer only"):
-        app.serve(None, host="0.0.0.0")
+@pytest.mark.parametrize("host", ["192.0.2.7", "evil.example", "1.2.3", "::ffff:192.0.2.7"])
+def test_addresses_of_other_machines_are_refused(galen_home: Path, host: str):
+    with pytest.raises(UserError, match=f"'{host}' is none of this machine; use .*127.0.0.1"):
+        app.serve(None, host=host)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -194,3 +198,13 @@ def test_whole_app_runs_without_any_network(stories: Path, tmp_path: Path):
     done = subprocess.run(["unshare", "-rn", sys.executable, "-c", IN_EMPTY_NETWORK, str(tmp_path), str(stories)],
                           cwd=runs.ROOT, capture_output=True, text=True, timeout=90)
     assert done.stdout.strip() == "Hf F32 [] True", done.stderr
+
+
+def test_the_token_is_shown_when_it_is_made_and_never_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    bench = SimpleNamespace(settings=SettingsFile(tmp_path))
+    for is_new, shows in ((False, True), (False, False), (True, True)):
+        before = bench.settings.value.token
+        app._tell_token(bench, is_new)
+        said = capsys.readouterr().out
+        assert ("galen-" in said) == shows and (bench.settings.value.token != before) == shows
+        assert shows or "--new-token" in said

@@ -1,79 +1,38 @@
 """The chat page in a real Chromium on the real embedded model."""
 
-import contextlib
 import json
 import re
 import signal
 import sqlite3
-import threading
 import time
 import urllib.request
 
 import pytest
 
-from tests.ui.conftest import BOX, CHROMIUM
+from tests.ui.chatting import (
+    PROBLEM,
+    QUESTION,
+    SEND,
+    STOP,
+    answer_text,
+    ask,
+    begin,
+    wait_for_answer,
+    wait_until_done,
+)
+from tests.ui.conftest import BOX, CHROMIUM, reload
 from tests.ui.fakes import wait_for
 from tests.ui.running import RunningApp
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")]
 
-QUESTION = "What are the symptoms of quartz-lung-7731?"      # a word that nothing else on the page holds
-SEND, STOP = "#send", "#stop"
-ANSWER, PROBLEM = ".bot-row .prose", ".bot-row p.problem"
-
-
-def ask(page: sync_api.Page, text: str = QUESTION) -> None:
-    page.fill(BOX, text)
-    page.keyboard.press("Enter")
-    page.wait_for_selector(".user-row")
-
-
-def answer_text(page: sync_api.Page) -> str:
-    found = page.query_selector_all(ANSWER)
-    text = found[-1].inner_text().strip() if found else ""
-    return "" if text.startswith(("Reading your message", "Loading ")) else text
-
-
-def wait_until_done(page: sync_api.Page, is_in_a_hurry: bool = True) -> str:
-    """The whole answer, or what has come when somebody in a hurry stops it."""
-    if is_in_a_hurry:
-        first_words(page)
-        with contextlib.suppress(sync_api.TimeoutError):        # it may end by itself in this moment
-            page.click(STOP, timeout=500)
-    page.wait_for_selector(SEND, state="visible")
-    page.wait_for_selector("#line span")
-    return answer_text(page)
-
-
-def first_words(page: sync_api.Page) -> str:
-    return wait_for(lambda: page.wait_for_timeout(30) or answer_text(page), 20)
-
-
-def wait_for_answer(page: sync_api.Page, text: str) -> None:
-    """Gradio renders Markdown a moment after everything else."""
-    wait_for(lambda: page.wait_for_timeout(30) or answer_text(page) == text, 20)
-
-
-def begin(page: sync_api.Page, is_frozen: threading.Event) -> str:
-    """Ask, and hold the model's process still in the middle of its answer. Returns what has come."""
-    for _ in range(10):
-        ask(page)
-        first_words(page)
-        is_frozen.set()
-        page.wait_for_timeout(500)                      # what was written before has arrived
-        if page.is_visible(STOP):
-            return answer_text(page)
-        is_frozen.clear()                               # a short answer: it had ended already
-    pytest.fail("no answer was long enough")
-
-
 def test_message_is_answered_token_by_token(app, open_page):
     page = open_page(app.url)
     page.wait_for_selector("#empty h1")
     assert "no medical use" in page.inner_text("#notice") and "no medical use" in page.inner_text("#empty")
     assert "Not a medical device" in page.inner_text("#reminder")
-    with app.slowed():
+    with app.slowed(pause_s=0.25, run_s=0.002):
         ask(page)
         lengths = set()
         until = time.monotonic() + 15
@@ -84,17 +43,23 @@ def test_message_is_answered_token_by_token(app, open_page):
     text = wait_until_done(page, is_in_a_hurry=False)
     assert len(text) >= max(lengths) and page.input_value(BOX) == ""
     line = page.inner_text("#line")
-    assert re.search(r"\d+ tokens · Galen demo Q8_0 [0-9a-f]{4}( · \S.*)? · demonstration only", line)
+    assert re.search(r"\d+ tokens · context \d+% · Galen demo Q8_0 [0-9a-f]{4}( · \S.*)? · demonstration only", line)
     assert "quartz-lung-7731" in page.inner_text("#conversations") and page.is_hidden(STOP)
+
+
+def handler(app: RunningApp, name: str) -> int:
+    """The number under which the page calls a function of the server."""
+    with urllib.request.urlopen(app.url + "/config", timeout=10) as answer:
+        return next(one["id"] for one in json.load(answer)["dependencies"] if one["api_name"] == name)
 
 
 @pytest.mark.parametrize("how", ["button", "escape"])
 def test_stop_ends_it_within_one_token(app, open_page, how: str):
-    page = open_page(app.url)
+    page, stopping = open_page(app.url), handler(app, "stop")
     with app.slowed() as is_frozen:
         before = begin(page, is_frozen)
-        page.click(STOP) if how == "button" else page.keyboard.press("Escape")
-        page.wait_for_timeout(300)
+        with page.expect_response(lambda one: (one.request.post_data_json or {}).get("fn_index") == stopping):
+            page.click(STOP) if how == "button" else page.keyboard.press("Escape")
     after = wait_until_done(page, is_in_a_hurry=False)
     assert after.startswith(before[:-1]) and len(after) - len(before) <= 20, (before, after)
     assert "stopped" in page.inner_text("#line")
@@ -104,14 +69,14 @@ def test_reload_in_mid_stream_goes_on(app, open_page):
     page = open_page(app.url)
     with app.slowed() as is_frozen:
         before, address = begin(page, is_frozen), page.url
-        page.reload()
+        reload(page)
         page.wait_for_selector(STOP, state="visible")
         assert page.url == address and "quartz-lung-7731" in page.inner_text(".user-row >> nth=-1")
         wait_for_answer(page, before)
         is_frozen.clear()
         wait_for(lambda: page.wait_for_timeout(20) or len(answer_text(page)) > len(before), 20)
     text = wait_until_done(page)
-    page.reload()
+    reload(page)
     wait_for_answer(page, text)
 
 
@@ -135,8 +100,8 @@ def test_killed_worker_is_told_and_the_next_message_works(app, open_page):
         before = begin(page, is_frozen)
         app.workers()[0].kill()
         page.wait_for_selector(PROBLEM)
-    assert "SIGKILL" in page.inner_text(PROBLEM) and "Traceback" not in page.inner_text("#turns")
-    assert before in page.inner_text("#turns")
+    assert "SIGKILL" in page.inner_text(PROBLEM) and "Traceback" not in page.inner_text("#scroll")
+    assert before in page.inner_text("#scroll")
     rows = len(page.query_selector_all(".bot-row"))
     ask(page, "And now?")
     page.wait_for_function(f"document.querySelectorAll('.bot-row').length === {rows + 1}")
@@ -165,17 +130,17 @@ def test_two_pages_on_one_conversation(app, open_page):
 
 def test_thread_stays_at_its_end_until_somebody_scrolls_up(app, open_page):
     page = open_page(app.url)
-    thread = "document.querySelector('#turns .panel-wrap')"
+    thread = "document.querySelector('#scroll')"
     from_end = f"{thread}.scrollHeight - {thread}.scrollTop - {thread}.clientHeight"
     page.set_viewport_size({"width": 600, "height": 420})
     with app.slowed() as is_frozen:
-        while not page.is_visible("#turns") or page.evaluate(f"{thread}.scrollHeight < {thread}.clientHeight + 200"):
+        while not page.is_visible("#scroll") or page.evaluate(f"{thread}.scrollHeight < {thread}.clientHeight + 200"):
             begin(page, is_frozen)
             assert page.evaluate(from_end) < 5
             is_frozen.clear()
             wait_until_done(page)
         begin(page, is_frozen)
-        page.hover("#turns")
+        page.hover("#scroll")
         page.mouse.wheel(0, -150)
         page.wait_for_timeout(200)
         place, height = page.evaluate(f"[{thread}.scrollTop, {thread}.scrollHeight]")
@@ -188,7 +153,7 @@ def test_thread_stays_at_its_end_until_somebody_scrolls_up(app, open_page):
     page.keyboard.press("Escape")
 
 
-def test_conversations_are_opened_started_and_deleted(app, open_page):
+def test_conversations_are_opened_started_deleted_and_brought_back(app, open_page):
     page = open_page(app.url)
     ask(page, "first quartz-lung one")
     first_text, first_url = wait_until_done(page), page.url
@@ -203,10 +168,14 @@ def test_conversations_are_opened_started_and_deleted(app, open_page):
     wait_for_answer(page, first_text)
     assert page.url == first_url
     page.hover("#conversations .entry[aria-current]")
-    page.click("#conversations .entry[aria-current] button")
+    page.click("#conversations .entry[aria-current] .more")
+    page.click("#entry-menu [data-act=delete]")
     page.wait_for_selector("#empty h1")
-    assert "first quartz-lung one" not in page.inner_text("#conversations")
-    assert open_page.said == ["Delete this conversation for good?"]
+    page.wait_for_selector("#undo p")
+    assert "first quartz-lung one" not in page.inner_text("#conversations") and open_page.said == []
+    page.click("#undo button")
+    wait_for_answer(page, first_text)
+    assert page.url == first_url and "first quartz-lung one" in page.inner_text("#conversations")
     page.go_back()
     page.wait_for_selector(BOX)
 
@@ -243,7 +212,7 @@ def test_what_is_typed_after_enter_belongs_to_the_next_message(app, open_page, d
     page.keyboard.type("second quartz-lung", delay=delay)
     page.wait_for_selector(".user-row")
     wait_until_done(page)
-    assert page.inner_text(".user-row").strip() == "first quartz-lung"
+    assert page.inner_text(".user-row .prose").strip() == "first quartz-lung"
     assert page.input_value(BOX) == "second quartz-lung"
 
 
@@ -267,10 +236,7 @@ def test_nothing_overflows_in_light_and_dark(app, open_page, scheme: str, ground
 
 def test_message_sent_before_the_page_has_loaded_is_answered(app, browser):
     page = browser.new_context().new_page()
-    with urllib.request.urlopen(app.url + "/config", timeout=10) as answer:
-        handlers = json.load(answer)["dependencies"]
-    opening = next(one["id"] for one in handlers if one["api_name"] == "open")
-    held = []
+    opening, held = handler(app, "open"), []
 
     def hold(route):
         is_opening = (route.request.post_data_json or {}).get("fn_index") == opening
@@ -286,8 +252,8 @@ def test_message_sent_before_the_page_has_loaded_is_answered(app, browser):
     page.unroute_all()
     text = wait_until_done(page)
     page.wait_for_timeout(1500)                                 # the late load has been drawn
-    assert page.inner_text(".user-row").strip() == QUESTION and answer_text(page) == text
-    page.reload()
+    assert page.inner_text(".user-row .prose").strip() == QUESTION and answer_text(page) == text
+    reload(page)
     wait_for_answer(page, text)
     page.context.close()
 

@@ -23,21 +23,12 @@ def galen(*words, home, **options):
                           capture_output=True, text=True, timeout=120, **options)
 
 
-def refused(*words, home) -> str:
+def refused(*words, home, **options) -> str:
     """Run a command that must be refused; returns its last line, which is the only one that is not progress."""
-    done = galen(*words, home=home)
+    done = galen(*words, home=home, **options)
     assert done.returncode == 2, f"status {done.returncode}: {done.stderr[-2000:]}"
     assert "Traceback" not in done.stderr
     return done.stderr.strip().splitlines()[-1]
-
-
-@pytest.fixture
-def table(tmp_path):
-    def write(name, text):
-        path = tmp_path / name
-        path.write_text(text, encoding="utf-8")
-        return path
-    return write
 
 
 @pytest.mark.parametrize(("words", "expected"), [

@@ -42,7 +42,7 @@ def written(app, *answers: str) -> str:
     """The address of a conversation in which these were answered."""
     history, conversation = History(app.home), new_id()
     for text in answers:
-        number = history.ask(conversation, "<b>hostile</b> <img src=http://evil.example/0.png onerror=alert(0)>")
+        number, = history.ask(conversation, "<b>hostile</b> <img src=http://evil.example/0.png onerror=alert(0)>")
         history.finish(conversation, Message(id=number, role="assistant", text=text))
     history.close()
     return f"{app.url}/?c={conversation}"
@@ -66,11 +66,10 @@ def test_what_is_copied_is_what_was_written(app, open_page):
     page = open_page(written(app, f"Say `{code}`.\n\n```html\n{code}\n```\n\n$$x<y$$"))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.wait_for_selector(".bot-row pre")
-    assert page.text_content(".bot-row p code").replace("\u2060", "") == code
-    page.hover(".bot-row pre")
-    page.click(".bot-row .code_wrap button")
+    assert page.text_content(".bot-row p code") == code
+    page.click(".bot-row .copy-code")
     assert page.evaluate("navigator.clipboard.readText()").strip() == code
     page.evaluate("getSelection().selectAllChildren(document.querySelector('.bot-row p code'))")
     page.keyboard.press("Control+C")
     assert page.evaluate("navigator.clipboard.readText()") == code
-    assert page.evaluate("document.querySelector('.bot-row .katex-html').innerText.replace(/\\u2060/g, '')") == "x<y"
+    assert page.evaluate("document.querySelector('.bot-row .katex-html').innerText") == "x<y"

@@ -1,7 +1,10 @@
 """A job is followed to its end, whatever that end is, also by somebody who did not start it."""
 
+import os
+import sys
 import time
 
+import psutil
 import pytest
 
 from models import runs
@@ -85,3 +88,22 @@ def test_somebody_else_follows_a_job_that_was_started_again_while_it_runs(tmp_pa
     assert [next(events)["kind"], next(events)["kind"]] == ["note", "note"]
     jobs.stop(tmp_path)
     assert [event["kind"] for event in events] == ["stopped"] and process.wait(10) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process that ended is gone there")
+def test_a_killed_job_whose_end_nobody_asked_for_does_not_run(tmp_path):
+    folder, process = started(tmp_path, "killed")
+    while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.02)
+    os.utime(folder / runs.PID)                     # its heartbeat was fresh when it was killed
+    assert not jobs.is_running(folder)
+    assert process.wait(10) == -9
+
+
+@pytest.mark.parametrize("module", ["platform", "pytest", "unittest", "tests.ui.none", "..ui.jobs", "/tmp/x", ""])
+def test_only_modules_of_ours_are_started(tmp_path, module):
+    """A restored backup says which module its jobs are."""
+    (tmp_path / runs.CONFIG).write_text("{}")
+    with pytest.raises(UserError, match="is no job of Galen"):
+        jobs.launch(module, tmp_path).wait(20)
+    assert not (tmp_path / runs.LOG).exists()

@@ -12,7 +12,7 @@ from ui.memory import PeakMemory
 memory = PeakMemory()
 memory.start()
 time.sleep(1.0)
-script = "x = bytearray(b'1' * 300_000_000); import time; time.sleep(1.5)"
+script = "x = b'1' * 300_000_000; import time; time.sleep(1.5)"
 subprocess.run([sys.executable, "-c", script], check=True)
 print(memory.stop())
 """

@@ -6,6 +6,8 @@ import pytest
 from models import runs
 
 STYLE = (runs.ROOT / "ui" / "style.css").read_text(encoding="utf-8")
+SHEETS = {path.name: path.read_text(encoding="utf-8") for path in
+          [runs.ROOT / "ui" / "style.css", *sorted((runs.ROOT / "ui" / "pages").glob("*.css"))]}
 
 
 def palette(selector: str) -> dict[str, str]:
@@ -40,11 +42,18 @@ def test_both_schemes_know_the_same_colours():
     assert set(palette(":root")) == set(palette(".dark"))
 
 
-def test_nothing_is_loaded_from_elsewhere():
-    assert not re.search(r"@import|url\(|http", STYLE)
+@pytest.mark.parametrize("name", SHEETS)
+def test_nothing_is_loaded_from_elsewhere(name: str):
+    assert not re.search(r"@import|url\(|http", SHEETS[name])
 
 
-def test_rules_within_media_survive_gradio():
+@pytest.mark.parametrize("name", [name for name in SHEETS if name != "style.css"])
+def test_pages_take_their_colours_from_the_palette(name: str):
+    assert not re.search(r"#[0-9A-Fa-f]{3,8}\b(?=[^{]*[;}])", SHEETS[name])
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_rules_within_media_survive_gradio(name: str):
     """Gradio puts its container before each selector in @media, so :root and body never match there."""
-    for media in re.findall(r"@media[^{]*\{(.*?)\n\}", STYLE, re.DOTALL):
-        assert not re.search(r":root|body|\.dark|\.gradio-container|:is\(", media)
+    for media in re.findall(r"@media[^{]*\{(.*?)\n\}", SHEETS[name], re.DOTALL):
+        assert not re.search(r":root|(?<![\w-])body|\.dark|\.gradio-container|:is\(", media)

@@ -61,7 +61,7 @@ def promise_in(folder, config, seconds):
 
 
 def test_a_run_gets_the_newest_promise_made_for_it(galen_home, files, tmp_path, monkeypatch):
-    monkeypatch.setitem(train.MODULES, "run", "this")                # python -m this: no training here
+    monkeypatch.setitem(train.MODULES, "run", "models.errors")       # ends at once: no training here
     config = train_config("answer", Wishes(data=[str(files["a"])]))
     other = train_config("answer", Wishes(data=[str(files["a"])], assignments=["rank=3"]))
 
@@ -83,7 +83,7 @@ def test_a_run_gets_the_newest_promise_made_for_it(galen_home, files, tmp_path, 
 
 
 def test_resume_starts_the_worker_in_the_same_folder(galen_home, files, monkeypatch):
-    monkeypatch.setitem(train.MODULES, "run", "this")
+    monkeypatch.setitem(train.MODULES, "run", "models.errors")
     folder = galen_home / "runs" / "mine"
     promise_in(folder, train_config("answer", Wishes(data=[str(files["a"])])), 2)
     (folder / runs.STOP).touch()
@@ -93,7 +93,7 @@ def test_resume_starts_the_worker_in_the_same_folder(galen_home, files, monkeypa
     process.wait(60)
     assert found == folder and seen == 28 and not (folder / runs.STOP).exists()
     assert runs.read_json(folder / runs.RESULT) == {"is_stopped": True}     # until the worker has another
-    assert "Beautiful" in (folder / runs.LOG).read_text()           # what `python -m this` says
+    assert (folder / runs.LOG).is_file()            # where what it prints goes
 
     runs.write_json(folder / runs.RESULT, {"is_stopped": False})
     (folder / runs.CHECKPOINTS).mkdir()

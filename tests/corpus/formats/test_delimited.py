@@ -104,12 +104,20 @@ def test_whatever_a_csv_writer_wrote_comes_back(tmp_path_factory: pytest.TempPat
     assert first == second                          # spaces after a separator are nobody's
 
 
+@pytest.mark.parametrize("content", ['abstract\nOne, two; three\n\nShort.\n', '"abstract"\n"One, two; three"\nShort.\n',
+                                     'Abstract text\r\nOne, two; three\r\nShort.\r\n'])
+def test_a_list_of_texts_is_a_table_of_one_column(tmp_path: Path, content: str):
+    records = table_of(tmp_path, content).records
+    assert [list(record.fields.values()) for record in records] == [["One, two; three"], ["Short."]]
+
+
 def test_a_field_may_be_longer_than_csvs_own_limit(tmp_path: Path):
     assert len(table_of(tmp_path, "question,answer\nq," + "a" * 300_000).records[0].fields["answer"]) == 300_000
 
 
 @pytest.mark.parametrize("name, content, words", [
-    ("one.csv", "text\nhello\n", "not a table: its first line ('text"),
+    ("one.csv", "Dear colleague. Thank you\nhello\n", "not a table: its first line ('Dear colleague"),
+    ("name.csv", "text\n", "not a table: its first line ('text"),
     ("bare.csv", "question,answer\n", "no row below its column names (question, answer)"),
     ("twice.csv", "text,text\na,b\n", "more than one column named 'text'"),
 ])

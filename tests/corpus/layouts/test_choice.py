@@ -84,6 +84,11 @@ def numbered(folder: Path, *numbers: int) -> Loaded:
                             for number in numbers))
 
 
+def test_a_split_with_hidden_answers_is_told_as_such(tmp_path: Path):
+    with pytest.raises(UserError, match=r"every answer is -1, which stands for a hidden one .* take a split"):
+        numbered(tmp_path, -1, -1)
+
+
 def test_numbers_of_answers_are_counted_from_where_the_file_counts_them(tmp_path: Path):
     assert [e.label for e in numbered(tmp_path, 0, 3, 1).examples] == ["A", "D", "B"]
     from_one = numbered(tmp_path, 1, 4, 2)

@@ -1,3 +1,4 @@
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -5,23 +6,17 @@ from pathlib import Path
 import pytest
 
 from models.errors import UserError
+from runtime.config import SampleConfig
 from runtime.session import WorkerDied
-from tests.ui.fakes import FakeSession, FakeStream, wait_for
+from tasks.chat import preset
+from tests.ui.fakes import FakeSession, FakeStream, chat_of, wait_for
+from ui.actions import asking
+from ui.actions.asking import Asking
 from ui.actions.chat import Chat
-from ui.history import BROKEN, STOPPED, WHOLE, History, new_id
-
-
-@pytest.fixture
-def session() -> FakeSession:
-    return FakeSession()
-
-
-@pytest.fixture
-def chat(session: FakeSession, tmp_path: Path, galen_home: Path) -> Chat:
-    made = Chat(session, History(tmp_path))
-    made.preload(tmp_path / "demo.gguf")
-    wait_for(lambda: made.model.info)
-    return made
+from ui.actions.compare import Models, shuffled
+from ui.actions.model import CurrentModel
+from ui.history import BROKEN, STOPPED, WHOLE, File, History, Message, new_id
+from ui.settings import SettingsFile
 
 
 def reply(session: FakeSession, *pieces: str | Exception) -> FakeStream:
@@ -32,9 +27,10 @@ def reply(session: FakeSession, *pieces: str | Exception) -> FakeStream:
     return stream
 
 
-def told(chat: Chat, session: FakeSession, conversation: str, question: str, text: str) -> None:
+def told(chat: Chat, session: FakeSession, conversation: str, question: str, text: str,
+         asked: Asking | None = None) -> None:
     """One whole exchange."""
-    chat.send(conversation, question)
+    chat.send(conversation, question, asked)
     reply(session, text, None)
     wait_for(lambda: not chat.view(conversation).is_writing)
 
@@ -88,7 +84,7 @@ def test_stop_before_the_stream_exists_is_not_lost(session: FakeSession, tmp_pat
             return super().chat(messages, sample)
 
     slow = SlowSession()
-    chat, one = Chat(slow, History(tmp_path)), new_id()
+    chat, one = chat_of(slow, tmp_path), new_id()
     chat.send(one, "a")
     chat.stop(one)
     slow.may_start.set()
@@ -163,7 +159,7 @@ def test_deleting_a_running_conversation_ends_it(chat: Chat, session: FakeSessio
     reply(session, "half ")
     chat.delete(one)
     wait_for(lambda: not chat._answers)
-    assert chat.view(one).turns == [] and chat.conversations() == []
+    assert chat.view(one).turns == [] and chat.history.conversations() == []
 
 
 def test_half_a_character_is_replaced(chat: Chat, session: FakeSession):
@@ -175,7 +171,7 @@ def test_half_a_character_is_replaced(chat: Chat, session: FakeSession):
 def test_empty_message_is_refused(chat: Chat):
     with pytest.raises(UserError, match="nothing to send yet"):
         chat.send(new_id(), " \n ")
-    assert chat.conversations() == []
+    assert chat.history.conversations() == []
 
 
 def test_running_answer_is_on_disk_within_a_second(chat: Chat, session: FakeSession, tmp_path: Path):
@@ -193,61 +189,177 @@ def test_restart_keeps_everything_and_marks_what_was_cut_off(chat: Chat, session
     chat.send(one, "b")
     reply(session, "half ")
     wait_for(lambda: History(tmp_path).thread(one)[-1].text == "half ")
-    again = Chat(FakeSession(), History(tmp_path))      # as after a kill
+    again = chat_of(FakeSession(), tmp_path)      # as after a kill
     assert [turn.text for turn in again.view(one).turns] == ["a", "A", "b", "half "]
     assert again.view(one).turns[-1].state == BROKEN
 
 
-def test_close_stops_keeps_and_ends_the_session(chat: Chat, session: FakeSession, tmp_path: Path):
+def test_close_stops_and_keeps(chat: Chat, session: FakeSession, tmp_path: Path):
     one = new_id()
     chat.send(one, "a")
     reply(session, "half ")
     wait_for(lambda: chat.view(one).turns[-1].text)
     chat.close()
     last = History(tmp_path).thread(one)[-1]
-    assert session.is_closed and (last.text, last.state) == ("half ", STOPPED)
+    assert (last.text, last.state) == ("half ", STOPPED)
 
 
-def test_model_given_at_start_stays_in_the_list_and_a_broken_one_is_refused(chat: Chat, tmp_path: Path):
-    given = str(tmp_path / "demo.gguf")
-    assert given in [model.name for model in chat.models()]
-    chat.preload(tmp_path / "broken.gguf")
-    wait_for(lambda: chat.model.problem)
-    assert "cut short" in chat.model.problem and chat.model.chosen == tmp_path / "demo.gguf"    # it still answers
-    assert chat.model.info.name == "demo"
+FLAGGED = "My dad has crushing chest pain and is sweating"
 
 
-def test_silence_of_the_process_is_part_of_the_model_as_it_is_now(chat: Chat, session: FakeSession):
-    before = chat.model
-    session.is_stuck = True
-    assert not before.is_silent and chat.model.is_silent
-    session.is_stuck = False
-    assert chat.model == before
-
-
-def test_a_model_that_was_lost_is_loaded_again_when_it_is_chosen_again(chat: Chat, session: FakeSession):
-    name, loads = chat.models()[-1].name, []
-    load = session.load
-    session.load = lambda *given: loads.append(given) or load(*given)
-    chat.choose_model(name)                             # it is there: nothing to do
-    assert not loads
-    session.pid = None                                  # it died, and its reload failed: the session still knows it
-    chat.choose_model(name)
-    wait_for(lambda: len(loads) == 1 and chat.model.info)
-    session.info = None                                 # another one was tried, which took its memory
-    chat.choose_model(name)
-    wait_for(lambda: len(loads) == 2 and chat.model.info)
-
-
-def test_model_is_not_changed_under_a_running_answer(chat: Chat, session: FakeSession, tmp_path: Path):
-    name = chat.models()[-1].name
-    chat.choose_model(name)                             # the loaded one: nothing to do
-    assert chat.model.info
-    session.info = None
-    chat._model.refuse("none")
+def test_a_red_flag_stands_before_the_answer_and_is_not_read_by_the_model(
+        chat: Chat, session: FakeSession, tmp_path: Path):
     one = new_id()
-    chat.send(one, "a")
-    with pytest.raises(UserError, match="Stop it, or wait for its end"):
-        chat.choose_model(name)
-    with pytest.raises(UserError, match="no model '../../etc/passwd' here"):
-        chat.choose_model("../../etc/passwd")
+    chat.send(one, FLAGGED)
+    question, answer = chat.view(one).turns             # at once, before any word of the answer
+    assert "112" in question.notice and "heart attack" in question.notice and not answer.text
+    reply(session, "It may be serious.", None)
+    wait_for(lambda: not chat.view(one).is_writing)
+    told(chat, session, one, "Thank you", "A")
+    chat.regenerate(one)
+    reply(session, "B", None)
+    wait_for(lambda: not chat.view(one).is_writing)
+    assert "112" not in str(session.asked) and not chat.view(one).turns[2].notice
+    assert History(tmp_path).thread(one)[0].notice == question.notice       # a restart keeps it
+
+
+class Listening(FakeSession):
+    """Keeps the sampling it was asked with too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.samples: list[SampleConfig] = []
+
+    def chat(self, messages, sample=None):
+        self.samples.append(sample)
+        return super().chat(messages, sample)
+
+
+def test_settings_belong_to_an_answer_and_are_kept_with_the_conversation(tmp_path: Path, galen_home: Path):
+    session = Listening()
+    chat, one = chat_of(session, tmp_path), new_id()
+    told(chat, session, one, "a", "A", asking.of_preset("tutor"))
+    assert session.asked[0][0] == {"role": "system", "content": preset("tutor").system}
+    assert session.samples[0].temperature == preset("tutor").sampling["temperature"]
+    assert chat_of(FakeSession(), tmp_path).view(one).asked == asking.of_preset("tutor")
+    own = Asking(preset="mine", system="Be brief.", sampling=SampleConfig(temperature=0.1, stop=("END",)))
+    chat.regenerate(one, own)
+    reply(session, "B", None)
+    wait_for(lambda: not chat.view(one).is_writing)
+    assert session.asked[1][0]["content"] == "Be brief." and chat.view(one).asked == own
+    assert session.samples[1] == own.sampling
+    told(chat, session, one, "b", "C", Asking())
+    assert session.asked[2][0]["role"] == "user" and session.samples[2] == SampleConfig()
+
+
+def test_an_edited_question_is_a_branch_and_both_stay(chat: Chat, session: FakeSession):
+    one = new_id()
+    told(chat, session, one, "a", "A")
+    told(chat, session, one, "b", "B")
+    first = chat.view(one).turns[0]
+    chat.send(one, "a, edited", beside=first.id)
+    reply(session, "C", None)
+    wait_for(lambda: not chat.view(one).is_writing)
+    assert [turn.text for turn in chat.view(one).turns] == ["a, edited", "C"]
+    assert session.asked[-1] == [{"role": "user", "content": "a, edited"}]
+    edited = chat.view(one).turns[0]
+    assert (edited.version, edited.versions) == (2, 2)
+    chat.history.choose_version(one, chat.history.beside(one, edited.id, -1))
+    assert [turn.text for turn in chat.view(one).turns] == ["a", "A", "b", "B"]
+
+
+def test_files_go_to_the_model_in_front_of_the_question_and_stay_with_it(chat: Chat, session: FakeSession):
+    one = new_id()
+    picture = File(name="x.png", kind="picture", data=b"bytes")
+    chat.send(one, "What is it?", files=[File(name="a.txt", kind="text", text="body of a"), picture])
+    reply(session, "A", None)
+    wait_for(lambda: not chat.view(one).is_writing)
+    told(chat, session, one, "And?", "B")
+    shown, text = session.asked[1][0]["content"]
+    assert shown == {"type": "image", "data": b"bytes"}
+    assert text["text"] == "The file a.txt:\n\nbody of a\n\n(end of a.txt)\n\nWhat is it?"
+    assert [file.name for file in chat.view(one).turns[0].files] == ["a.txt", "x.png"]
+    first = chat.view(one).turns[0].id                  # edited: it keeps its files, and may get more
+    chat.send(one, "What was it?", files=[File(name="b.txt", kind="text", text="body of b")], beside=first)
+    reply(session, "C", None)
+    wait_for(lambda: not chat.view(one).is_writing)
+    shown, text = session.asked[2][0]["content"]
+    assert shown["data"] == b"bytes" and "body of a" in text["text"] and "body of b" in text["text"]
+    assert [file.name for file in chat.view(one).turns[0].files] == ["a.txt", "x.png", "b.txt"]
+
+
+def ended(chat: Chat, conversation: str) -> list[Message]:
+    """The pair, once both have ended."""
+    wait_for(lambda: not chat.view(conversation).is_writing)
+    return chat.view(conversation).turns[1:]
+
+
+def test_one_model_with_two_settings_answers_side_by_side(tmp_path: Path, galen_home: Path):
+    session = Listening()
+    chat, one = chat_of(session, tmp_path), new_id()
+    chat.model.preload(tmp_path / "demo.gguf")
+    wait_for(lambda: chat.model.state.info)
+    name = chat.models.chosen_name()
+    chat.send(one, "a", Asking(system="S1"), against=Asking(system="S2", model=name))
+    streams = [session.streams.get(timeout=5), session.streams.get(timeout=5)]        # both at once
+    for stream, messages in zip(streams, session.asked, strict=True):
+        stream.pieces.put(f"by {messages[0]['content']}")
+        stream.pieces.put(None)
+    left, right = ended(chat, one)
+    assert [left.side, right.side] == ["a", "b"] and {left.text, right.text} == {"by S1", "by S2"}
+    for turn in (left, right):                          # each was asked with what it is kept with
+        assert f"by {asking.from_json(turn.settings).system}" == turn.text and turn.fingerprint
+    better = left if left.text == "by S2" else right
+    chat.history.vote(one, chat.view(one).turns[0].id, better.side)
+    told(chat, session, one, "b", "B")
+    assert [one["content"] for one in session.asked[-1]] == ["a", "by S2", "b"]     # what was voted for goes on
+    with pytest.raises(UserError, match="Both sides are the same"):
+        chat.send(one, "c", Asking(), against=Asking(model=name))
+
+
+@pytest.mark.parametrize("is_fitting", [True, False])
+def test_two_models_answer_at_once_where_both_fit_else_in_turn(tmp_path: Path, galen_home: Path, demo_gguf: Path,
+                                                               is_fitting: bool):
+    shutil.copy(demo_gguf, galen_home / "second.gguf")
+    first, second = FakeSession(), FakeSession()
+    model = CurrentModel(first, SettingsFile(tmp_path))
+    chat = Chat(model, History(tmp_path), Models(model, second, lambda path, config: is_fitting))
+    model.preload(demo_gguf)
+    wait_for(lambda: model.state.info)
+    one, chosen = new_id(), chat.models.chosen_name()
+    chat.send(one, "a", against=Asking(model="second"))
+    for session in (first, second if is_fitting else first):
+        stream = session.streams.get(timeout=5)         # now it is known which model the session holds
+        stream.pieces.put(f"by {Path(session.info.path).name}")
+        stream.pieces.put(None)
+    left, right = ended(chat, one)
+    assert {left.text, right.text} == {f"by {demo_gguf.name}", "by second.gguf"}
+    for turn in (left, right):                          # who wrote it is who is named
+        assert turn.text == ("by second.gguf" if "second" in turn.model else f"by {demo_gguf.name}")
+        assert asking.from_json(turn.settings).model == ("second" if "second" in turn.model else chosen)
+    wait_for(lambda: model.state.info and model.state.chosen == demo_gguf)      # and comes back
+
+
+def test_sides_are_dealt_fairly():
+    one, two = Asking(system="1"), Asking(system="2")
+    left = sum(shuffled(one, two)[0] is one for _ in range(2000))
+    assert 800 < left < 1200                            # 9 standard deviations
+
+
+def test_a_second_model_that_is_gone_or_broken_is_told(chat: Chat, session: FakeSession):
+    one = new_id()
+    with pytest.raises(UserError, match="There is no model 'nobody'"):
+        chat.send(one, "a", against=Asking(model="nobody"))
+    assert chat.view(one).turns == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"sampling": {"temperature": 99}, "new": 1}', '{"sampling": 3}',
+                                  '{"preset": 7, "system": null}'])
+def test_settings_of_another_version_are_read_as_far_as_they_go(text: str):
+    assert asking.from_json(text) == Asking()
+
+
+def test_settings_of_the_first_versions_name_a_preset_alone():
+    assert asking.from_json('{"preset": "tutor"}') == asking.of_preset("tutor")
+    with pytest.raises(UserError, match="no preset 'nurse'"):
+        asking.of_preset("nurse")

@@ -1,0 +1,1 @@
+"""The benchmarks, each in a file of its own."""

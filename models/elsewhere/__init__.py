@@ -1,0 +1,1 @@
+"""Models that other programs hold: found, used where they lie, never changed."""
