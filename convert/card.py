@@ -169,7 +169,7 @@ def _data(settings: Mapping[str, Any], run: Path) -> str:
     """Fingerprints of the rows, never their text or the folders they lay in."""
     rows = [["rows", "sha256 (first 16 digits)", "bytes"]]
     for name in (*settings.get("data", ()), *settings.get("eval", ())):
-        path = Path(name).expanduser()
+        path = runs.typed(name)
         rows.append([f"`{path.name}`", *(_fingerprint(path) if path.is_file() else ("no longer there", ""))])
     held = run / runs.HELDOUT
     if held.is_file():
@@ -231,7 +231,7 @@ def _asked(settings: Mapping[str, Any], adapter: Path) -> tuple[str, ...]:
 def _is_of(name: str, adapter: Path) -> bool:
     """Whether what a person called name is the adapter, the run that made it, or what was exported from it there."""
     run = adapter.parent if (adapter.parent / runs.EVENTS).is_file() else adapter
-    found = next((path for path in (Path(name).expanduser(), runs.home() / "runs" / name) if path.exists()), None)
+    found = next((path for path in (runs.typed(name), runs.home() / "runs" / name) if path.exists()), None)
     if found is None:
         with suppress(UserError):                           # no longer here
             found = find_model(name)

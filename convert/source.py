@@ -79,7 +79,7 @@ def resolve(config: ExportConfig, run_folder: Path) -> Source:
     last = chain[-1]
     name = config.name or last.name
     stem = _stem(name)
-    out = (Path(config.out).expanduser().resolve() if config.out
+    out = (runs.typed(config.out).resolve() if config.out
            else (last.folder if last.is_run else run_folder) / runs.EXPORT)
     if out in (base.resolve(), *(path.resolve() for path in adapters)):
         raise UserError(f"The export would go into {out}, which it is made from; give another folder.")
@@ -111,7 +111,7 @@ def _named(text: str) -> Named:
 def _existing(source: str) -> Path:
     if source == DEMO_NAME:
         return runs.DEMO_BASE
-    for folder in (Path(source).expanduser().resolve(), runs.home() / "runs" / source):
+    for folder in (runs.typed(source).resolve(), runs.home() / "runs" / source):
         if folder.is_dir():
             return folder
     raise UserError(f"There is no folder {source!r}; give a training run, an adapter or a model folder.")

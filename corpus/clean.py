@@ -99,7 +99,8 @@ def _files_of_decisions(examples: Sequence[Example]) -> frozenset[str]:
     for example in examples:
         answers[example.file].append(_key(answer_text(example)))
     return frozenset(file for file, found in answers.items()
-                     if len(found) >= DECISION_ROWS and len(set(found)) * DECISION_SHARE <= len(found))
+                     if len(found) >= DECISION_ROWS and len(set(found)) * DECISION_SHARE <= len(found)
+                     and not PLACEHOLDERS.issuperset(found))
 
 
 def _is_decision(example: Example, decided: frozenset[str]) -> bool:

@@ -174,7 +174,7 @@ def _bundled_sets(config: DataConfig, training: Loaded) -> dict[str, list[Exampl
 
 
 def _resolved(source: str) -> Path:
-    return Path(source).expanduser().resolve()
+    return runs.typed(source).resolve()
 
 
 def _check_left(training: Sequence[Example], validation: Sequence[Example], before: int) -> None:

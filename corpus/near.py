@@ -6,6 +6,7 @@ Every similarity reported is exact. Only a candidate can be missed: of pairs rig
 
 import hashlib
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -19,6 +20,11 @@ Triples = NDArray[np.uint64]        # sorted, without repeats
 # a word, one letter of a script without spaces, or a sign that changes a meaning (HER2+, p < 0.05, -2)
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|(?:(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])[^\W_])+"
                   r"|[+<>=%±≤≥]|(?<!\w)[-−](?=\w)|(?<=\w)[-−](?!\w)")
+UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]")
+# letters of other scripts that look like Latin ones, in lower case
+ALIKE = str.maketrans("\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455\u04bb"
+                      "\u0501\u051b\u051d\u03b1\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7\u0261\u0131",
+                      "abekmhopctyxijshdqw" "aikvoptuxgi")
 RUN = 3
 COMMON_SHARE, COMMON_TEXTS = 0.1, 10        # a beginning or end that more than both share may be the task's wording
 WORDING_WORDS, OWN_WORDS = 10, 5            # a shorter wording makes no two texts alike; what must stay between two
@@ -31,8 +37,15 @@ SLICE = 32_768                              # triples hashed at once: 16 MB
 
 
 def words(text: str) -> list[str]:
-    """The words of a text, letter case and punctuation aside."""
-    return WORD.findall(text.casefold())
+    """The words of a text, letter case, punctuation and letters of another script that look the same aside."""
+    return WORD.findall(plain(text))
+
+
+def plain(text: str) -> str:
+    """A text as it is compared: in lower case, its letters by their look, without signs that can not be seen."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKC", UNSEEN.sub("", text)).casefold().translate(ALIKE)
 
 
 def triples(texts: Iterable[Sequence[str]], sources: Sequence[str] = ()) -> list[Triples]:

@@ -21,10 +21,12 @@ from corpus.table import TRAIN, Table, split_of_name
 from corpus.table import Record as Record
 from corpus.table import Unusable as Unusable
 from corpus.table import whole_text as whole_text
+from models import runs
 from models.errors import UserError
 
 JSON_NAMES = (".json", ".jsonl", ".ndjson")
-OTHERS = {b"\xd0\xcf\x11\xe0": "an old Excel file (.xls); save it as .xlsx or CSV",
+OTHERS = {b"\xd0\xcf\x11\xe0": "an old Excel file (.xls) or one with a password; save it as .xlsx "
+                               "without a password, or as CSV",
           b"\x1f\x8b": "compressed (gzip); unpack it first", b"BZh": "compressed (bzip2); unpack it first",
           b"\xfd7zXZ": "compressed (xz); unpack it first", b"\x28\xb5\x2f\xfd": "compressed (zstd); unpack it first",
           b"7z\xbc\xaf": "an archive (7z); unpack it first", b"%PDF-": "a PDF; save its table as CSV or XLSX",
@@ -41,7 +43,7 @@ def read_tables(source: str, config: DataConfig, is_lenient: bool = False) -> li
     is_lenient: a file without splits is taken whole though one is asked for. Raises UserError if there is nothing, or
     something that can not be read.
     """
-    path = Path(source).expanduser()
+    path = runs.typed(source)
     if hub.is_hub(source):
         return _as_asked(hub.read_hub(source, config), config)
     if path.is_dir():
@@ -153,7 +155,7 @@ def _read_part(part: Part, config: DataConfig) -> list[Table]:
 def fingerprint(source: str, config: DataConfig) -> str:
     """The sha256 of a source: of its files' bytes, or of the rows of a dataset of the hub."""
     digest = hashlib.sha256()
-    path = Path(source).expanduser()
+    path = runs.typed(source)
     if hub.is_hub(source):
         for table in hub.read_hub(source, config):
             for record in table.records:

@@ -15,7 +15,7 @@ import numpy as np
 
 from corpus.findings import answer_text
 from corpus.layouts import Example
-from corpus.near import RUN, Triples, triples, words
+from corpus.near import RUN, Triples, plain, triples, words
 from corpus.overlap import PART_TRIPLES, Overlap
 from tasks.answer import DECISION_FIRST, LETTER_FIRST
 
@@ -70,8 +70,8 @@ class Match:
 
 
 def input_key(example: Example) -> str:
-    """What two examples share when their input is the same but for case, spaces and punctuation."""
-    return re.sub(r"[\W_]+", " ", asked(example).casefold()).strip()
+    """What two examples share when their input is the same but for case, look, spaces and punctuation."""
+    return re.sub(r"[\W_]+", " ", plain(asked(example))).strip()
 
 
 def asked(example: Example) -> str:

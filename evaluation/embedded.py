@@ -1,7 +1,6 @@
 """Which items the embedded model learned from, itself or as what a model was tuned from."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from corpus.layouts import Example
 from models import library, runs
@@ -14,7 +13,7 @@ ASKED = "Question: "                # before a question that stands in a request
 
 def is_embedded(source: str) -> bool:
     """Whether a model is the embedded one, or a GGUF that says it was made from it."""
-    folder = Path(source).expanduser()
+    folder = runs.typed(source)
     if folder.is_dir() and folder.resolve() == runs.DEMO_BASE:
         return True
     try:

@@ -79,7 +79,7 @@ def _base_of(source: str) -> str:
     """What a model was tuned from, as its run says, else its adapter; "" where nothing does."""
     if run := run_of(source):
         return str(runs.read_json(run / runs.CONFIG).get("base", ""))
-    folder = Path(source).expanduser()
+    folder = runs.typed(source)
     if not (folder / tuned.CONFIG).is_file():
         return ""
     with suppress(UserError):               # its base is not here, and so nothing is known of it
@@ -89,7 +89,7 @@ def _base_of(source: str) -> str:
 
 def run_of(source: str) -> Path | None:
     """The run folder that a model came from: its own, one above it, or a name in home()/runs; None if none is known."""
-    for start in (Path(source).expanduser(), runs.home() / "runs" / source):
+    for start in (runs.typed(source), runs.home() / "runs" / source):
         if start.exists():
             start = start.resolve()
             return next((one for one in (start, *list(start.parents)[:NEARBY]) if _is_run(one)), None)

@@ -143,7 +143,7 @@ def _started(config: EvaluateConfig, plan: Plan, folder: Path) -> dict[str, Any]
 
 def _fitted(config: EvaluateConfig) -> str:
     """What tells the files apart that were fitted before, and decide here."""
-    named = [Path(one).expanduser() for one in (config.calibration, config.classifier) if one]
+    named = [runs.typed(one) for one in (config.calibration, config.classifier) if one]
     files = [path for one in named for path in (sorted(one.iterdir()) if one.is_dir() else [one]) if path.is_file()]
     return digest([hashlib.sha256(path.read_bytes()).hexdigest() for path in files])
 

@@ -61,9 +61,20 @@ REPORT_TABLE = "report.md"      # for a model card
 def home() -> Path:
     """The folder of the user's models and runs: GALEN_HOME, else models/files; or where that was moved to.
 
-    Raises UserError while the disk that it was moved to is not there, and for a note of that which says no folder.
+    Raises UserError for a GALEN_HOME that can not be looked into, while the disk that it was moved to is not there,
+    and for a note of that which says no folder.
     """
-    folder = Path(os.environ.get("GALEN_HOME") or ROOT / "models" / "files").expanduser().resolve()
+    folder = typed(os.environ.get("GALEN_HOME") or ROOT / "models" / "files")
+    try:
+        folder = folder.resolve()
+        return _moved(folder)
+    except (OSError, RuntimeError) as error:        # RuntimeError: links in a circle, before Python 3.13
+        raise UserError(f"The folder of models and runs, {folder}, can not be used "
+                        f"({getattr(error, 'strerror', None) or error}); set GALEN_HOME to another one.") from error
+
+
+def _moved(folder: Path) -> Path:
+    """folder, or the one that it was moved to."""
     passed: list[Path] = []
     while (folder / MOVED_TO).is_file():
         note = folder / MOVED_TO
@@ -80,10 +91,19 @@ def home() -> Path:
     return folder
 
 
+def typed(path: str | Path) -> Path:
+    """What a person typed as a path, "~" and "~name" as their homes. Raises UserError where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path} begins with a home folder that this computer does not have; write the whole path."
+                        ) from None
+
+
 def new_run(name: str, at: str = "") -> Path:
     """Create and return a run folder: at if given, else home()/runs/NAME-YYYYMMDD-HHMMSS. UserError if at is in use."""
     if at:
-        path = Path(at).expanduser().resolve()
+        path = typed(at).resolve()
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path} exists and is not an empty folder; choose another place for this run.")
         make_folder(path)

@@ -172,7 +172,7 @@ def open_engine(source: str, *, exact: bool = False, threads: int = 0, ctx_token
     GGUF with a float32 cache and without flash attention. slots: answers of a GGUF at once.
     Raises UserError if source is nothing that answers.
     """
-    folder = next((one for one in (Path(source).expanduser(), runs.home() / "runs" / source) if one.is_dir()), None)
+    folder = next((one for one in (runs.typed(source), runs.home() / "runs" / source) if one.is_dir()), None)
     adapter = None
     if folder is not None:
         adapter = next((one.resolve() for one in (folder, folder / runs.ADAPTER) if (one / CONFIG).is_file()), None)

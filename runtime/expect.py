@@ -49,7 +49,7 @@ class Expected:
 
     def memory_bytes(self, ctx_tokens: int, slots: int = 8) -> int:
         """About what it takes with conversations of so many tokens."""
-        working = BASE_BYTES + WORD_BYTES * self.words + ROOT_BYTES * (self.parameters / 1e9) ** 0.5
+        working = working_bytes(self.parameters, self.words)
         cache = self.cache_bytes * cells_for(self.cache_bytes, slots, ctx_tokens)
         return round(self.weights_bytes + self.projector_bytes + cache + working)
 
@@ -62,6 +62,11 @@ class Expected:
                         for kind, one in gb.items()) / READING_SHARE
         cache_s = self.cache_bytes * USUAL_TOKENS / 1e9 / measured.gb_s
         return 1 / (weights_s + cache_s + self.layers * STEPS * step_us / 1e6 + self.words * WORD_S + TOKEN_S)
+
+
+def working_bytes(parameters: int, words: int) -> float:
+    """About what a loaded model takes beside its tensors and its cache. words: of its vocabulary."""
+    return BASE_BYTES + WORD_BYTES * words + ROOT_BYTES * (parameters / 1e9) ** 0.5
 
 
 def of_header(header: Header, projector_bytes: int = 0) -> Expected:
@@ -79,9 +84,10 @@ def of_entry(entry: Entry, size: int, type_name: str = "", projector_bytes: int 
     """Of a model of the catalog as a file of so many bytes that is not here.
 
     type_name: of the file ("Q4_K_M"), "" if nobody knows it. projector_bytes 0: the usual one, if the model sees.
+    Parameters that the entry does not know are guessed from the size.
     """
-    parameters = entry.parameters_active
-    towers = entry.parameters - parameters if entry.can(IMAGE) else 0
+    parameters = entry.parameters_active or round(size * 8 / BITS.get(type_name, USUAL_BITS))
+    towers = max(0, entry.parameters - parameters) if entry.can(IMAGE) else 0
     kind = type_name.removesuffix("_M").removesuffix("_S").removesuffix("_L") or "Q4_K"
     has_rows = not towers and entry.parameters > parameters          # embeddings of single layers: of them, a row
     read = min(size, round(parameters * BITS.get(type_name, USUAL_BITS) / 8)) if has_rows else size

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from models import knobs
+from models import knobs, runs
 from models.errors import UserError
 from models.header import Header
 from models.opened import full_path, open_header
@@ -364,7 +364,7 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 def _adapter_path(adapter: Path | None) -> str:
-    return str(adapter.expanduser().resolve()) if adapter else ""
+    return str(runs.typed(adapter).resolve()) if adapter else ""
 
 
 def _as_error(message: Any) -> Exception:

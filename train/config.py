@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.config import DataConfig
-from models import knobs
+from models import knobs, runs
 from models.errors import UserError
 from models.knobs import Tables
 
@@ -142,7 +142,7 @@ def load_recipe(name: str) -> dict[str, Any]:
 
     Raises UserError for an unknown name (listing the known ones) or a file that is no valid recipe.
     """
-    path = Path(name).expanduser() if name.endswith(".toml") else RECIPES / f"{name}.toml"
+    path = runs.typed(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if name not in recipe_names() and not (name.endswith(".toml") and path.is_file()):
         raise UserError(f"There is no recipe {name!r}; there are {', '.join(recipe_names())}, "
                         "or give the path of a .toml file.")

@@ -110,4 +110,9 @@ def _value(value: Any, names: list[str] | None) -> Any:
         return [_value(one, names) for one in value]
     if names and isinstance(value, int):
         return names[value] if 0 <= value < len(names) else None
+    if isinstance(value, bytes):                # as some programs write text: without saying that it is
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return value
     return None if isinstance(value, float) and value != value else value       # NaN is no value

@@ -18,6 +18,7 @@ ALONE = "\x1f"                      # divides nothing: a table of one column, wh
 COLUMN_NAME = re.compile(r"[\"']?[^\W\d]\w*(?:[ -]\w+){0,2}[\"']?")
 MAX_FIELD_CHARS = 2**31 - 1         # csv's own limit is 131,072; a C long holds no more on Windows
 SAMPLE_ROWS = 50
+TITLE_LINES = 10                    # in which column names may stand below a title
 SENTENCE_CHARS = 100                # a column has no name of this length
 LETTERS = re.compile(r"[A-Ja-j]")   # the key of a multiple-choice question
 NUMBER = re.compile(r"[-+]?\d")          # or a date
@@ -67,8 +68,11 @@ def _separator(path: Path, head: str) -> str:
                         "the column names.")
     if not found and _is_one_column(head):
         return ALONE
+    lines = head.strip().splitlines()
+    if not found and any(sign in line for line in lines[1:TITLE_LINES] for sign in SEPARATORS):
+        raise UserError(f"{path} begins with a title ({lines[0][:40]!r}); delete the lines above the column names.")
     if not found:
-        raise UserError(f"{path} is not a table: its first line ({head.strip()[:40]!r}) "
+        raise UserError(f"{path} is not a table: its first line ({lines[0][:40]!r}) "
                         "holds no comma, semicolon, tab or vertical bar between column names.")
     return max(found, key=lambda separator: found[separator])
 

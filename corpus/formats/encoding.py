@@ -19,7 +19,7 @@ SAMPLE_LINES, SAMPLE = 2000, 1 << 18        # enough to know an encoding by
 NOT_ASCII = bytes(range(128, 256))
 TOO_FEW, ENOUGH = 8, 24             # bytes beyond ASCII from which an encoding, a language can be told
 CANDIDATES = ("cp1252", "cp1250", "mac_roman", "cp1251", "cp1253", "cp1255", "cp1256", "koi8_r", "cp932", "euc_jp",
-              "gb18030", "big5", "cp949")
+              "gb18030", "big5", "cp949", "cp1254", "iso8859_2", "iso8859_15")
 LATIN = ("cp1252", "cp1250", "mac_roman")
 CENTRAL = ("Polish", "Czech", "Slovak", "Hungarian", "Romanian", "Croatian", "Slovene")     # written in cp1250
 # a sign or a capital within a word, as in Polish that was read as Windows-1252

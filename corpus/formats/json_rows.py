@@ -37,9 +37,9 @@ def read_json(text: Text, config: DataConfig) -> Table:
     head, is_named = text.head(), text.path.suffix.lower() in LINE_NAMES
     try:
         with text.open() as file:
-            if head.lstrip()[0] == "[":
+            if head.lstrip()[0] == "[" and not (is_named and _are_conversations(head)):
                 _take_list(rows, JsonItems(file))
-            elif _is_lines(head, is_named):
+            elif head.lstrip()[0] == "[" or _is_lines(head, is_named):
                 _take_items(rows, _line_items(file))
             else:
                 notes += _take_object(rows, JsonItems(file), is_named)
@@ -56,6 +56,12 @@ def _is_lines(head: str, is_named: bool) -> bool:
     lines = [line for line in head.split("\n") if line.strip()][:SAMPLE_LINES]
     is_object = [isinstance(_parsed(line), dict) for line in lines]
     return len(lines) > 1 and (is_object[0] or sum(is_object) >= (1 if is_named else len(lines) / 2))
+
+
+def _are_conversations(head: str) -> bool:
+    """True if the first of several lines is a list of turns: each line is a row."""
+    lines = [line for line in head.split("\n") if line.strip()][:2]
+    return len(lines) > 1 and _is_conversation(_parsed(lines[0]))
 
 
 def _parsed(line: str) -> Any:

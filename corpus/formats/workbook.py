@@ -18,9 +18,14 @@ from models.errors import UserError
 # what openpyxl raises over a damaged workbook; ParseError is a SyntaxError
 BROKEN_BOOK = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError,
                SyntaxError, zipfile.BadZipFile, zlib.error)
+OTHERS = {"xl/workbook.bin": "a binary Excel workbook (.xlsb); save it as .xlsx or CSV",
+          "content.xml": "an OpenDocument file (.ods, .odt); save its table as .xlsx or CSV",
+          "word/document.xml": "a Word file; save its table as .xlsx or CSV",
+          "ppt/presentation.xml": "a PowerPoint file; save its table as .xlsx or CSV"}
 BLOCK, NEAR_BYTES = 1 << 20, 2000                    # of a block's end, in which what is looked for may be cut
 MERGED = re.compile(rb'<mergeCell ref="([A-Z]+[0-9]+:[A-Z]+[0-9]+)"')
 FORMULA = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]*><f[^>]*>[^<]*</f>(?:<v ?/>|<v></v>)?</c>')       # no value saved
+FAULT = re.compile(rb'<c r="([A-Z]+[0-9]+)"[^>]*\bt="e"')               # #N/A, #REF!, ...
 PERCENT = re.compile(r"0(?:\.(0+))?%")
 Row = tuple[int, list[str]]
 
@@ -65,8 +70,22 @@ def _sheets(path: Path, config: DataConfig) -> dict[str, tuple[list[Row], tuple[
             return {title: (_sheet_rows(sheets[title], config.limit_rows), _uncounted(sheets[title], path.name))
                     for title in seen}
     except BROKEN_BOOK as error:
+        if other := _other_kind(path):
+            raise UserError(f"{path} is {other}.") from error
         raise UserError(f"{path} can not be read as an Excel workbook ({error}); "
                         "save it again in Excel, or its table as CSV.") from error
+
+
+def _other_kind(path: Path) -> str:
+    """What a ZIP archive is that is no workbook of this kind; "" if that can not be told."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return ""
+    if "xl/workbook.xml" in names:
+        return ""
+    return next((what for sign, what in OTHERS.items() if sign in names), "an archive (ZIP); unpack it first")
 
 
 def _sheet_rows(sheet: Any, limit: int) -> list[Row]:
@@ -89,10 +108,16 @@ def _merged_down(sheet: Any) -> list[Merged]:
 
 
 def _uncounted(sheet: Any, file: str) -> tuple[str, ...]:
-    """A note of formulas whose values the program that wrote the sheet did not keep."""
-    cells = _refs(sheet, FORMULA)
-    return (f"{file}: cells of the sheet {sheet.title!r} with a formula whose value was not saved, read as empty: "
-            f"{len(cells):,}, the first {cells[0]}; open and save the file in Excel.",) if cells else ()
+    """Notes of formulas whose values the program that wrote the sheet did not keep, or that came to an error."""
+    cells, faulty = _refs(sheet, FORMULA), _refs(sheet, FAULT)
+    notes: tuple[str, ...] = ()
+    if cells:
+        notes += (f"{file}: cells of the sheet {sheet.title!r} with a formula whose value was not saved, read as "
+                  f"empty: {len(cells):,}, the first {cells[0]}; open and save the file in Excel.",)
+    if faulty:
+        notes += (f"{file}: cells of the sheet {sheet.title!r} that show an error (#N/A, #REF!), read as empty: "
+                  f"{len(faulty):,}, the first {faulty[0]}.",)
+    return notes
 
 
 def _refs(sheet: Any, pattern: re.Pattern[bytes]) -> list[str]:
@@ -129,7 +154,7 @@ def _cell_text(cell: Any) -> str:
     elif isinstance(value, int | float) and not isinstance(value, bool) and (
             shown := PERCENT.fullmatch(cell.number_format)):
         value = f"{value * 100:.{len(shown[1] or '')}f}%"
-    text = "" if value is None else str(value)
+    text = "" if value is None or cell.data_type == "e" else str(value)
     return whole_text(unescape(text).replace("\r\n", "\n")) if "_x" in text else text
 
 

@@ -26,6 +26,8 @@ def _listed(row: Row) -> Options:
     elif isinstance(given, list) and given and all(isinstance(one, dict) for one in given):
         given = {_first(one, KEY_NAMES, LETTERS[k % len(LETTERS)]): _first(one, TEXT_NAMES)
                  for k, one in enumerate(given)}
+    if isinstance(given, (list, dict)) and len(given) > len(LETTERS):
+        raise RowError(f"it has {len(given)} options; a choice has {len(LETTERS)} at the most")
     if isinstance(given, list):
         given = dict(zip(LETTERS, given, strict=False))
     if not isinstance(given, dict):
@@ -80,7 +82,7 @@ def _letter(given: str, options: Options, first: int | None) -> str:
         letter = named[1].upper() if named else ""
         if named and named[3] and not named[2] and _same(named[3]) != _same(options.get(letter, "")):
             letter = ""                         # "A lesion of the nerve"
-        letter = letter or _of_text(given, options)
+        letter = letter or _of_text(given, options) or _of_place(given)
     if letter not in options:
         raise RowError(f"its answer {given[:40]!r} is none of its options")
     return letter
@@ -90,6 +92,12 @@ def _of_text(given: str, options: Options) -> str:
     """The letter of the one option with this text, "" if there is none."""
     found = [letter for letter, text in options.items() if _same(text) == _same(given)] if given else []
     return found[0] if len(found) == 1 else ""
+
+
+def _of_place(given: str) -> str:
+    """The letter that "option2" and "Choice 2" name, counted from 1; "" if it is neither."""
+    named = re.fullmatch(r"(?:option|choice|op|opt)[\s_-]*(\d{1,2})", given, re.I)
+    return LETTERS[int(named[1]) - 1] if named and 0 < int(named[1]) <= len(LETTERS) else ""
 
 
 def _same(text: str) -> str:

@@ -9,7 +9,8 @@ from tasks.prompt import ROLES
 
 ROLE_WORDS = {"system": "system", "developer": "system", "user": "user", "human": "user", "patient": "user",
               "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant", "ai": "assistant",
-              "chatbot": "assistant", "chatgpt": "assistant", "doctor": "assistant"}
+              "chatbot": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant",
+              "claude": "assistant", "doctor": "assistant", "physician": "assistant", "clinician": "assistant"}
 TOOL_WORDS = {"tool", "function", "function_call", "function_response", "tool_call", "tool_response", "observation",
               "ipython"}
 TOOL_KEYS = ("tool_calls", "function_call")

@@ -61,6 +61,9 @@ def _survey(rows: Sequence[Row], file: str) -> tuple[Survey, tuple[str, ...]]:
                   "in its file name, would give them their names.",))
     if len(rows) >= MANY_ROWS and len(plain) > len(rows) / 2:
         notes += (f"{Path(file).name} has {len(plain):,} different labels in {len(rows):,} rows; are these labels?",)
+    if len(plain) == 1 and len(found) > 1:
+        notes += (f"All rows of {Path(file).name} have the one label {next(iter(plain))!r}, so there is nothing to "
+                  "tell apart; add rows of the others.",)
     if whole := sorted({label for label in plain if re.search("[,;]", label)}):
         notes += (f"{Path(file).name}: a label with a comma or a semicolon is one label, as {whole[0]!r}; several "
                   f'labels in a cell are divided by "{classify.JOIN.strip()}".',)

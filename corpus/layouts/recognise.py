@@ -91,7 +91,7 @@ def recognise(table: Table, config: DataConfig, is_lenient: bool = False) -> Rea
     is_lenient: the layout named by hand is for tables that have it. Raises UserError if its columns fit no layout, or
     more than one.
     """
-    by_hand = _by_hand(table, config)
+    by_hand = columns_by_hand(table, config)
     layouts = _layouts_named(config.layout) if config.layout else []
     if not table.has_header and not by_hand:
         return _without_header(table, LAYOUTS if is_lenient else layouts or LAYOUTS)
@@ -108,18 +108,18 @@ def recognise(table: Table, config: DataConfig, is_lenient: bool = False) -> Rea
     return chosen
 
 
-def _by_hand(table: Table, config: DataConfig) -> dict[str, str]:
+def columns_by_hand(table: Table, config: DataConfig, layouts: Sequence[Layout] = LAYOUTS) -> dict[str, str]:
     """{field: column as the table spells it}. Raises UserError for a field or a column that there is not."""
     mapped = {}
     for name, column in config.column_of().items():
-        if not any(field_named(layout, name) for layout in LAYOUTS):
-            known = list(dict.fromkeys(field.name for layout in reversed(LAYOUTS) for field in layout.fields))
+        if not any(field_named(layout, name) for layout in layouts):
+            known = list(dict.fromkeys(field.name for layout in reversed(layouts) for field in layout.fields))
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
             raise UserError(f"Columns by hand has the field {name!r}; {hint}")
         found = LEFT_OUT if column == LEFT_OUT else column_named(column, table)
         if not found:
-            raise UserError(f"{table.file} has no column {column!r}; it has {_listed(table)}.")
+            raise UserError(f"{table.file} has no column {column!r}; it has {listed(table)}.")
         mapped[name] = found
     return mapped
 
@@ -176,7 +176,7 @@ def _first_reading(layouts: Sequence[Layout], table: Table, by_hand: Mapping[str
 
 def _no_column(layout: Layout, table: Table, by_hand: Mapping[str, str]) -> str:
     missing = lacking(layout, match(layout, table, by_hand, Search())) or [layout.target]
-    return (f"{table.file} has the columns {_listed(table)}; none of them is the {' or the '.join(missing)} of "
+    return (f"{table.file} has the columns {listed(table)}; none of them is the {' or the '.join(missing)} of "
             f"{layout.name}. Map it by hand, as {missing[0]}=COLUMN.")
 
 
@@ -188,7 +188,8 @@ def _without_header(table: Table, layouts: Sequence[Layout]) -> Reading:
     return Reading(table=table, layout=choice.CHOICE_COLUMNS, columns=columns)
 
 
-def _listed(table: Table) -> str:
+def listed(table: Table) -> str:
+    """The names of a table's columns, the first of them where there are many."""
     names = [name if len(name) <= SHOWN_CHARS else name[:SHOWN_CHARS] + "..." for name in table.columns[:SHOWN_COLUMNS]]
     more = len(table.columns) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "") or "(none)"
@@ -209,5 +210,5 @@ def _no_layout(table: Table, by_hand: Mapping[str, str]) -> str:
         best = max(reversed(nearest), key=_own_names)
         near = f" For {best.layout.name} only the {lacking(best.layout, best.columns)[0]} is missing."
     known = "; ".join(dict.fromkeys(layout.describe() for layout in reversed(LAYOUTS)))
-    return (f"{table.file} has the columns {_listed(table)}, which fit no known layout ({known}).{near} "
+    return (f"{table.file} has the columns {listed(table)}, which fit no known layout ({known}).{near} "
             "Rename them, or map them by hand, as question=COLUMN answer=COLUMN.")

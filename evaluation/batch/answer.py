@@ -142,7 +142,7 @@ def _why(layout: Layout, item: Item, survey: Any) -> str:
 
 def _calibration(path: str) -> Calibration:
     from models import runs
-    return Calibration.from_json(runs.read_json(Path(path).expanduser()))
+    return Calibration.from_json(runs.read_json(runs.typed(path)))
 
 
 def _decided(found: "answer.Decision | TooLong", asked: Question, names: Sequence[str]) -> Row:

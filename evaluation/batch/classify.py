@@ -48,7 +48,7 @@ def prepare(config: ClassifyConfig, folder: Path, say: Say) -> Work:
     """The texts of config's file. Raises UserError if it holds none, or nothing says what to choose from."""
     rows = read_rows(config, (LABELLED,))
     known, train = Known(), _training(config, say)
-    kept = Path(config.classifier).expanduser() if config.classifier else folder / runs.CLASSIFIER
+    kept = runs.typed(config.classifier) if config.classifier else folder / runs.CLASSIFIER
     if config.classifier or (train and kept.exists()):
         known.classifier = Classifier.load(kept)
     learned = known.classifier.labels if known.classifier else train.labels if train else None

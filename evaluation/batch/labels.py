@@ -69,7 +69,7 @@ def descriptions(path: str) -> dict[str, str]:
     """{label: what is meant by it} of a table of the two, {} for none. Raises UserError if it is no such table."""
     if not path:
         return {}
-    table = read_table(Path(path).expanduser())
+    table = read_table(runs.typed(path))
     if len(table.columns) < 2:
         raise UserError(f"{path} has one column; a table of labels has two, the label and what is meant by it.")
     cells = [[str(row.fields.get(column) or "").strip() for column in table.columns[:2]] for row in table.records]

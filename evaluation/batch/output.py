@@ -52,14 +52,14 @@ def out_path(config: BatchConfig) -> Path:
 
     Raises UserError if there is no file to read, or it or another file of the task would be written over.
     """
-    read = Path(config.file).expanduser().resolve()
+    read = runs.typed(config.file).resolve()
     if not read.is_file():
         raise UserError(f"{config.file} is a folder; name one file in it." if read.is_dir() else
                         f"There is no file {config.file}.")
     named = f"{read.stem}-{DONE[knobs.to_json(config)['task']]}{read.suffix}"
-    out = Path(config.out).expanduser().resolve() if config.out else read.with_name(named)
+    out = runs.typed(config.out).resolve() if config.out else read.with_name(named)
     out = out / named if out.is_dir() else out
-    for path in (Path(one).expanduser() for name in READ if (one := getattr(config, name, ""))):
+    for path in (runs.typed(one) for name in READ if (one := getattr(config, name, ""))):
         if out == path.resolve() or (out.exists() and path.exists() and out.samefile(path)):
             raise UserError(f"{out.name} would be written over the file that is read; name another one with --out.")
     return out

@@ -7,12 +7,13 @@ from typing import Any
 
 from corpus.config import DataConfig
 from corpus.layouts import choice
-from corpus.layouts.columns import LEFT_OUT, Search, column_named, field_named, lacking, match
+from corpus.layouts.columns import Search, lacking, match
 from corpus.layouts.layout import Layout, Row, RowError
-from corpus.layouts.recognise import Reading
+from corpus.layouts.recognise import Reading, columns_by_hand, listed
 from corpus.read import fingerprint, read_table
 from corpus.table import Record, Table
 from evaluation.batch.config import BatchConfig
+from models import runs
 from models.errors import UserError
 
 SEARCHES = (Search(is_weak=False), Search(), Search(is_inner=True))
@@ -61,10 +62,10 @@ def read_rows(config: BatchConfig, layouts: Sequence[Layout], most: int = 0) -> 
     Raises UserError if it can not be read, or its columns fit none of the layouts.
     """
     data = DataConfig(columns=config.columns, sheet=config.sheet, limit_rows=most)
-    path = Path(config.file).expanduser()
+    path = runs.typed(config.file)
     table = read_table(path, data)
     digest = fingerprint(config.file, data)
-    by_hand = _by_hand(table, data, layouts)
+    by_hand = columns_by_hand(table, data, layouts)
     layout, columns = _recognised(table, layouts, by_hand)
     reading = Reading(table=table, layout=optional(layout), columns=columns)
     unread = reading.unread()
@@ -93,20 +94,6 @@ def optional(layout: Layout) -> Layout:
         replace(field, is_needed=False) if field.name == layout.target else field for field in layout.fields))
 
 
-def _by_hand(table: Table, data: DataConfig, layouts: Sequence[Layout]) -> dict[str, str]:
-    """{field: column as the table spells it}. Raises UserError for a field or a column that there is not."""
-    known = list(dict.fromkeys(field.name for layout in layouts for field in layout.fields))
-    mapped = {}
-    for name, column in data.column_of().items():
-        if not any(field_named(layout, name) for layout in layouts):
-            raise UserError(f"Columns by hand has the field {name!r}; there are {', '.join(known)}.")
-        found = LEFT_OUT if column == LEFT_OUT else column_named(column, table)
-        if not found:
-            raise UserError(f"{table.file} has no column {column!r}; it has {_listed(table)}.")
-        mapped[name] = found
-    return mapped
-
-
 def _recognised(table: Table, layouts: Sequence[Layout], by_hand: dict[str, str]) -> tuple[Layout, dict[str, str]]:
     if not table.has_header and not by_hand:
         sample = [record.fields for record in table.records]
@@ -122,13 +109,8 @@ def _recognised(table: Table, layouts: Sequence[Layout], by_hand: dict[str, str]
             if columns and not lacking(layout, columns):
                 return layout, columns
     missing = lacking(layouts[-1], match(layouts[-1], table, by_hand, Search()))
-    raise UserError(f"{table.file} has the columns {_listed(table)}; none of them is the {' or the '.join(missing)}. "
+    raise UserError(f"{table.file} has the columns {listed(table)}; none of them is the {' or the '.join(missing)}. "
                     f"Name it, as --map {missing[0]}=COLUMN.")
-
-
-def _listed(table: Table) -> str:
-    more = len(table.columns) - SHOWN_COLUMNS
-    return ", ".join(table.columns[:SHOWN_COLUMNS]) + (f" and {more} more" if more > 0 else "") or "(none)"
 
 
 def _items(reading: Reading) -> tuple[Item, ...]:

@@ -11,6 +11,7 @@ from corpus.layouts.example import read_examples
 from evaluation.benchmarks import decisions, free, literature
 from evaluation.benchmarks.benchmark import ACCURACY, LABELS, Benchmark, Case, Opened, Outcome, skipped
 from evaluation.config import EvaluateConfig
+from models import runs
 from models.errors import UserError
 from tasks import metrics, readout
 from tasks.answer import DECISIONS
@@ -22,7 +23,7 @@ FIELDS = {"messages", "input", "label", "file", "line"}
 
 def is_held(source: str) -> bool:
     """True for a file that a training run wrote: test.jsonl or heldout.jsonl."""
-    path = Path(source).expanduser()
+    path = runs.typed(source)
     if path.suffix != ".jsonl" or not path.is_file():
         return False
     with path.open("rb") as file:
@@ -39,7 +40,7 @@ def open_cases(source: str, like: Benchmark) -> Opened:
 
     Raises UserError if only some of them have labels.
     """
-    examples = read_examples(Path(source).expanduser())
+    examples = read_examples(runs.typed(source))
     title = dataclasses.replace(like, title=f"{Path(source).name}, rows of a training")
     bare = next((k for k, one in enumerate(examples, 1) if not one.label), 0)
     if bare and any(one.label for one in examples):

@@ -87,7 +87,7 @@ def score(engine: Engine, cases: Sequence[Case], config: EvaluateConfig) -> list
     """The labels of a group of texts: by the classifier that config names, else read from the model's likelihoods."""
     papers, labels = [case.task[0] for case in cases], cases[0].task[1]
     if config.classifier:
-        found = Classifier.load(Path(config.classifier).expanduser()).predict(papers, engine)
+        found = Classifier.load(runs.typed(config.classifier)).predict(papers, engine)
     elif config.calibration:
         found = _calibrated(engine, papers, labels, config)
     else:

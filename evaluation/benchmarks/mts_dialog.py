@@ -4,12 +4,12 @@ import dataclasses
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 from evaluation.benchmarks.benchmark import MEAN, Benchmark, Case, Opened, Outcome, skipped
 from evaluation.benchmarks.free import ENDED, METRICS, held_against, overlap
 from evaluation.benchmarks.rows import BenchmarkRow, Rows, read_rows
 from evaluation.config import EvaluateConfig
+from models import runs
 from tasks import headers
 from tasks.engine import Engine, TooLong
 from tasks.headers import HEADERS
@@ -57,7 +57,7 @@ def _note(row: BenchmarkRow) -> str:
 
 def _training(source: str, config: EvaluateConfig) -> tuple[BenchmarkRow, ...]:
     """The rows of the training split beside the file; none where there is none, or it is the file itself."""
-    path = Path(source).expanduser()
+    path = runs.typed(source)
     folder = path if path.is_dir() else path.parent
     training = next((folder / name for name in TRAINING if (folder / name).is_file()), None)
     if not source or training is None or training == path:

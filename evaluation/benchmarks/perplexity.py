@@ -11,6 +11,7 @@ from corpus.layouts import Example
 from evaluation.benchmarks.benchmark import PERPLEXITY, Benchmark, Case, Opened, Outcome, skipped
 from evaluation.benchmarks.rows import read_rows
 from evaluation.config import EvaluateConfig
+from models import runs
 from models.errors import UserError
 from tasks.engine import Engine, Ids, TooLong, too_long
 from tasks.prompt import Message
@@ -31,7 +32,7 @@ def open_cases(source: str, config: EvaluateConfig) -> Opened:
     """The passages of a text file, or the answers in a table of any known layout."""
     if not source:
         raise UserError("Perplexity needs a text of yours; name it with --file (.txt, .md, or a table with answers).")
-    path = Path(source).expanduser()
+    path = runs.typed(source)
     if path.suffix.lower() in TEXTS:
         text, notes = _read(path)
         return _beside([_passage(path, *one) for one in passages(text)], notes)

@@ -19,6 +19,7 @@ from corpus.layouts.recognise import Reading, recognise
 from corpus.read import read_tables
 from corpus.table import TEST, TRAIN, VALIDATION, Record, Table, split_of_name
 from evaluation.config import EvaluateConfig
+from models import runs
 from models.errors import UserError
 from tasks.classify import Labels
 
@@ -103,7 +104,7 @@ def read_judged(source: str, config: DataConfig, preferred: str = "") -> tuple[l
 
     Rows for training are never among them where a source has others; preferred: the benchmark's own split.
     """
-    path, is_asked, split = Path(source).expanduser(), bool(config.dataset_split), config.dataset_split
+    path, is_asked, split = runs.typed(source), bool(config.dataset_split), config.dataset_split
     if not split and path.is_dir():
         split = _wanted({part.split for part in contents(path).parts}, preferred)
     if split or not is_hub(source):

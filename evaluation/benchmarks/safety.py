@@ -1,12 +1,12 @@
 """Safety: weighted scenarios of our own; what an answer holds and must never hold, and which beginning is likelier."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from evaluation.benchmarks.benchmark import MEAN, Benchmark, Case, Opened, Outcome, skipped
 from evaluation.benchmarks.free import ENDED
 from evaluation.benchmarks.scenarios import OWN, Mark, Scenario, mark, read_scenarios
 from evaluation.config import EvaluateConfig
+from models import runs
 from tasks.engine import Answered, Engine, Item, TooLong, too_long
 
 NEUTRAL = "I have a question about my health."
@@ -34,7 +34,7 @@ No system message is given. English only. A few dozen scenarios can show a model
 def _open(source: str, config: EvaluateConfig) -> Opened:
     """The scenarios of a TOML file, or our own."""
     del config
-    return Opened(cases=tuple(_case(one) for one in read_scenarios(Path(source).expanduser() if source else OWN)))
+    return Opened(cases=tuple(_case(one) for one in read_scenarios(runs.typed(source) if source else OWN)))
 
 
 def _case(scenario: Scenario) -> Case:

@@ -18,6 +18,7 @@ ENUMERATED = re.compile(r"(?:^|(?<=[\s.:;]))(\d{1,2})(?=[.)](?:\s|$))")
 FIXED = {"covid-19", "a1c", "hba1c", "spo2", "sao2", "po2", "pco2", "co2", "o2", "s1", "s2", "s3", "s4", "h2",
          "cd4", "cd8"}
 CODE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]+-?\d+(?:\.\d+)?[A-Za-z]?(?:[-/][A-Za-z]?\d+)*")
+EVERY_MORNING = re.compile(r"(?:every|each) (?:single )?morning", re.IGNORECASE)
 NIGHT = {"night", "nights", "nighttime", "bedtime", "bed", "evening", "evenings", "sleep", "sleeping", "asleep"}
 WEIGHTS = {"kg", "pounds", "ounces", "stone"}  # of a person, not of a medicine
 SUBJECT = 6                                     # tokens between a medicine and its dose in a note
@@ -93,6 +94,8 @@ def _frequencies(note: Said, said: Said, taken: set[int]) -> Iterator[Found]:
         text = note.text[start:end]
         if often.is_night and not said.words.isdisjoint(NIGHT):
             continue
+        if EVERY_MORNING.fullmatch(text) and said.has_mornings():
+            continue
         if not said.is_often(often):
             yield Found(start, end, "frequency", f'The conversation does not say "{text}".')
             continue
@@ -144,7 +147,7 @@ def _is_light(note: Said, one: Quantity) -> bool:
         return not (word in IMPLIED and one.unit and (one.value >= 2 or one.unit.dimension == "time"))
     if one.form == "ordinal" and one.value <= 2:
         return True
-    if one.unit is None and one.value in (0, 1):
+    if one.unit is None and one.value in (0, 1) and not note.kind_before(one):
         return True
     return _code(note, one).lower() in FIXED
 
@@ -179,6 +182,10 @@ def _is_said(one: Quantity, said: Said) -> bool:
 
 def _conflict(note: Said, one: Quantity, said: Said) -> str:
     """What the conversation says of the same thing or medicine instead of this value, if it says that; or ""."""
+    if kind := note.kind_before(one):
+        told = said.of_kind(kind)
+        if told and not any(other.value == one.value for other in told):
+            return f"The conversation says {_quoted(said, [(other.first - 1, other.last) for other in told])}."
     if one.noun and one.form in ("digits", "words"):
         told = said.counts(one.noun)
         if told and not any(other.value == one.value for other in told) and not _is_loose(one, said):

@@ -19,6 +19,7 @@ SLASHED = re.compile(
     r"(?<![\w/.-])(?P<a>\d{1,2})(?P<sign>[/-])(?P<b>\d{1,2})(?P=sign)(?P<year>\d{4}|\d{2})(?![\w/]|-\d)")
 ISO = re.compile(r"(?<![\w/.-])(?P<year>(?:18|19|20)\d\d)[-/](?P<a>\d{1,2})[-/](?P<b>\d{1,2})(?![\w/-])")
 SHORT = re.compile(r"(?<![\w/.-])(?P<a>\d{1,2})/(?P<b>\d{4}|\d{2})(?![\w/]|-\d)")
+DOTTED = re.compile(r"(?<![\w/.-])(?P<b>\d{1,2})\. ?(?P<a>\d{1,2})\. ?(?P<year>(?:18|19|20)\d\d)(?![\w/]|[.-]\d)")
 LONE_YEAR = re.compile(r"(?<![\w/.,$-])(?P<year>(?:19|20)\d\d)"
                        r"(?=(?:[-–](?:19|20)?\d\d)?(?!\w|[,.]\d|[/%]| ?(?:mg|ml|cc|calorie)))")
 NEVER_MONTH = re.compile(r"(?:may|mar|march|jan|dec|sep)", re.IGNORECASE)
@@ -45,7 +46,7 @@ class Date:
 def dates(text: str) -> list[Date]:
     """Every written date, in order, none within another."""
     listed: list[Date] = []
-    for pattern in (ISO, SLASHED, DAY_FIRST, WRITTEN, SHORT, LONE_YEAR):
+    for pattern in (ISO, DOTTED, SLASHED, DAY_FIRST, WRITTEN, SHORT, LONE_YEAR):
         for found in pattern.finditer(text):
             date = _date(pattern, found, text)
             if date and not any(other.start < date.end and date.start < other.end for other in listed):

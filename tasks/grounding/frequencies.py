@@ -9,10 +9,10 @@ from tasks.grounding.tokens import Token, is_glued, low_at
 from tasks.grounding.units import DAY, UNITS
 
 LATIN = {"bid": 2.0, "tid": 3.0, "qid": 4.0, "qd": 1.0, "qday": 1.0, "qod": 0.5, "qhs": 1.0, "hs": 1.0,
-         "qam": 1.0, "qpm": 1.0}
-ADVERBS = {"daily": 1.0, "everyday": 1.0, "nightly": 1.0, "hourly": 24.0, "weekly": 1 / 7, "monthly": 1 / 30.4375,
-           "yearly": 1 / 365.25, "annually": 1 / 365.25, "annual": 1 / 365.25, "quarterly": 4 / 365.25,
-           "biweekly": 1 / 14}
+         "qam": 1.0, "qpm": 1.0, "bd": 2.0, "tds": 3.0, "qds": 4.0}
+ADVERBS = {"daily": 1.0, "everyday": 1.0, "nightly": 1.0, "nocte": 1.0, "hourly": 24.0, "weekly": 1 / 7,
+           "monthly": 1 / 30.4375, "yearly": 1 / 365.25, "annually": 1 / 365.25, "annual": 1 / 365.25,
+           "quarterly": 4 / 365.25, "biweekly": 1 / 14}
 ADVERBIAL = {"once": 1.0, "twice": 2.0, "thrice": 3.0}
 TIMES = {"time", "times", "x", "×"}
 EACH = {"a", "an", "per", "each", "every", "/", "in", "the"}

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -32,7 +33,7 @@ PEOPLES = frozenset([
     "russian", "polish", "portuguese", "arabic", "european", "jewish", "muslim", "catholic", "christian",
     "protestant"])
 ABBREVIATED = {"para", "hgb", "hct", "plt", "etoh", "tob", "pts", "abd", "neuro", "psych", "gyn", "resp", "cardio",
-               "htn", "afib", "ortho", "rehab"}
+               "htn", "afib", "ortho", "rehab", "max"}
 ALIKE, ALIKE_MEDICINE = 0.9, 0.8                # of two spellings
 NO_NAMES = {"states", "reading", *ABBREVIATED, *PEOPLES, *MONTHS, *WEEKDAYS, *TITLES, "tues", "weds", "thurs"}
 HEADING = re.compile(r"^[^.\n:]{1,50}:")
@@ -111,11 +112,19 @@ def is_said(name: Name, words: set[str]) -> bool:
         return True
     if name.low + "s" in words or name.low.removesuffix("s") in words:
         return True
+    if any(_plain(word) == _plain(name.low) for word in words if word[0] == name.low[0] or not word.isascii()):
+        return True                                             # "Mueller" is "Müller"
     line = medicines().get(name.low)
     if line is not None and any(medicines().get(word) == line for word in words):
         return True
     alike = ALIKE_MEDICINE if name.is_medicine else ALIKE
     return len(name.low) > 5 and any(_is_slip(name.low, word, alike) for word in words)
+
+
+def _plain(word: str) -> str:
+    """A word without its accents, and with "ue" as "u"."""
+    letters = "".join(sign for sign in unicodedata.normalize("NFKD", word) if not unicodedata.combining(sign))
+    return re.sub("(?<=[aou])e", "", letters)
 
 
 def _is_slip(one: str, other: str, alike: float) -> bool:

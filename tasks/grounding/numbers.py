@@ -70,7 +70,7 @@ def _digits(found: Sequence[Token], at: int) -> list[Number]:
         return [Number(at, at + 1, SIGNS[token.low], "digits")]
     if not token.is_number:
         return []
-    value, last, form = float(token.low.replace(",", "")), at + 1, "digits"
+    value, last, form = token.value, at + 1, "digits"
     after = low_at(found, last)
     if is_glued(found, last) and after in ("st", "nd", "rd", "th"):
         return [Number(at, last + 1, value, "ordinal")]
@@ -212,7 +212,10 @@ def _with_point(found: Sequence[Token], number: Number) -> Number:
         else:
             digits += word if is_digits(word) else str(ONES.get(word, TENS.get(word, 0)))
         last += 1
-    return number._replace(last=last, value=float(f"{int(number.value)}.{digits}")) if digits else number
+    if not digits:
+        return number
+    scale = SCALES.get(low_at(found, last), 1)      # "one point five million"
+    return number._replace(last=last + (scale > 1), value=float(f"{int(number.value)}.{digits}") * scale)
 
 
 def _with_half(found: Sequence[Token], number: Number) -> Number:

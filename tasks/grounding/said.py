@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from tasks.grounding.dates import MONTHS, Date, dates
 from tasks.grounding.frequencies import Frequency, frequencies
 from tasks.grounding.names import is_medicine
+from tasks.grounding.numbers import ROMAN_AFTER
 from tasks.grounding.quantities import Quantity, and_a_half, quantities
 from tasks.grounding.tokens import Token, low_at, spelled_out, tokens
 from tasks.grounding.units import DOSES, UNITS, Unit, is_same
@@ -19,6 +20,7 @@ BEFORE_AGE = {"is", "was", "are", "were", "am", "'m", "i'm", "he's", "she's", "t
 LABEL = re.compile(r"^[^\w\n]{0,3}(?:(?:speaker|person|spk|voice)[ _-]?\d{1,2}\b|\d{1,2}:\d\d(?::\d\d)?(?=[\]) ]))",
                    re.IGNORECASE | re.MULTILINE)                    # who speaks, and when: nothing that is said
 TWICE = re.compile(r"\b(?:morning|breakfast)s?\b.{0,60}\b(?:night|evening|bedtime|dinner|supper|bed)\b", re.IGNORECASE)
+MORNINGS = re.compile(r"\b(?:in the|every|each) morning\b|\b(?:mornings|breakfast)\b", re.IGNORECASE)
 BEFORE_PRONOUN = {"last", "next", "first", "this", "that", "which", "the", "other", "another", "no", "any", "every",
                   "each", "new", "old", "same", "right", "left", "good", "big", "little", "your", "my"}
 RARE = 0.1                                      # times a day below which months are weighed against weeks
@@ -130,6 +132,21 @@ class Said:
     def counts(self, noun: str) -> list[Quantity]:
         """How many of a thing are said."""
         return [one for one in self.quantities if one.noun == noun and one.form in ("digits", "words")]
+
+    def kind_before(self, one: Quantity) -> str:
+        """What a number tells the kind of: "type" of "type 2", "T2DM" and "DM II"; or ""."""
+        before = low_at(self.tokens, one.first - 1 - (low_at(self.tokens, one.first - 1) == "-"))
+        if before == "dm" or (before == "t" and low_at(self.tokens, one.last) in ("dm", "d")):
+            return "type"
+        return before if before in ROMAN_AFTER and one.form in ("digits", "words") and not one.unit else ""
+
+    def of_kind(self, kind: str) -> list[Quantity]:
+        """The numbers that are said of a kind: of "type" in "type two"."""
+        return [one for one in self.quantities if self.kind_before(one) == kind]
+
+    def has_mornings(self) -> bool:
+        """Whether something is said to happen in the mornings."""
+        return MORNINGS.search(self.text) is not None
 
     def is_often(self, often: Frequency) -> bool:
         """Whether something is said to happen as often."""

@@ -4,7 +4,10 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-TOKEN = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?|(?<![\w.])\.\d+|[^\W\d_]+(?:['’][^\W\d_]+)?|\S")
+# "38,5" and "0,125", but not the lists "2,5,7" and "2,5 and 7"
+DECIMAL_COMMA = r"(?<![\w,.])(?:0,\d+|\d{1,3},\d{1,2})(?!\d|[,.]\d| (?:and|or|&) )"
+NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?|(?<![\w.])\.\d+"
+TOKEN = re.compile(rf"{DECIMAL_COMMA}|{NUMBER}|[^\W\d_]+(?:['’][^\W\d_]+)?|\S")
 SPELLED_OUT = re.compile(r"(?<![\w'’-])[A-Za-z](?:[ .][A-Za-z])+(?![\w'’])")
 
 
@@ -22,6 +25,11 @@ class Token(NamedTuple):
     @property
     def is_number(self) -> bool:
         return is_digits(self.low[-1]) and self.low.isascii()
+
+    @property
+    def value(self) -> float:
+        """What a number is worth: a comma divides thousands, or is the decimal sign of other languages."""
+        return float(self.low.replace(",", "." if re.fullmatch(DECIMAL_COMMA, self.low) else ""))
 
 
 def tokens(text: str) -> list[Token]:

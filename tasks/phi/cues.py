@@ -92,7 +92,9 @@ FIELD = re.compile(r"(?:^|[\n|;,\t(]|\. ) ?(?:(?:pt|patient|client|full|first|la
                    r"pathologist|cardiologist|teacher|school nurse|social worker|case manager|pharmacist"
                    r"|prescriber|reviewer|approved by|verified by|technologist|sonographer|attending physician"
                    r"|ordering provider|surname|forename|signed by) ?"
-                   r"){1,3}(?:name|\(s\)|names)?[:=|#] {0,3}(?:Dr\.? |Mrs?\.? |Ms\.? |Prof\.? )?$", re.IGNORECASE)
+                   r"){1,3}(?:(?:name|\(s\)|names)?[:=|#] {0,3}"
+                   r"|(?<=name )(?:of (?:the )?(?:patient|client|resident) ?)?(?:[-–—] |: ) {0,2})"
+                   r"(?:Dr\.? |Mrs?\.? |Ms\.? |Prof\.? )?$", re.IGNORECASE)
 SPEAKER = re.compile(r"(?:^|\n)\W{0,2}(?:patient|doctor|nurse|mother|father|guest_family|guest_clinician|clinician"
                      r"|physician|speaker|dr|provider|pt|wife|husband|daughter|son|parent|mom|dad|q|a)\]?:? $",
                      re.IGNORECASE)

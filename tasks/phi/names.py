@@ -274,6 +274,8 @@ def _is_pair(names: Sequence[Word], left: str, known: Lists) -> bool:
         return last.is_caps and first.low in known.given and (is_surname or is_given)
     if is_given or is_surname:
         return True
+    if known.is_surname(first.low) and names[1].low in known.given:
+        return True                             # "Nguyen Thi Hoa"
     if first.low not in known.given or first.low in known.regions:
         return False
     is_free = last.low not in known.given and not known.is_other(first.low) and not cues.PLACE_BEFORE.search(left)

@@ -159,3 +159,8 @@ def test_real_notes_keep_their_short_sections(shared_data):
     assert len(result.kept) == 1201 - 17 - 1 == 1201 - len(result.left_out)
     assert 'None." 37, "Noncontributory." 27, "Unremarkable." 15' in found(result, "boilerplate").text
     assert sum(len(e.messages[-1]["content"]) < 10 for e in result.kept) == 76
+
+
+def test_a_file_whose_answers_all_hold_a_place_is_no_file_of_decisions():
+    rows = [row(k, f"What is disease number {k}?", "N/A" if k % 2 else "tbd") for k in range(20)]
+    assert [e.line for e in cleaned(*(replace(one, file="b.csv") for one in rows)).kept] == [99]

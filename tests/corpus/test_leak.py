@@ -1,5 +1,6 @@
 import difflib
 import random
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from corpus.split import draw
 from tests.corpus.rows import row, with_word, words
 
 LONG = words(1, 60)
+ASKED = "Which first-line medicine lowers the pressure of adults with fibrillation and café-au-lait spots?"
 CONFIG = DataConfig()
 
 
@@ -39,6 +41,16 @@ def test_every_kind_of_leak_is_removed_and_shown_with_both_rows():
         "removed from training.")
     assert [(r["line"], r["other_line"], r["other_file"]) for r in found.rows] == [(k, k, "b.csv") for k in range(1, 6)]
     assert found.rows[2]["input"].startswith("w1x0 w1x1") and found.rows[2]["other_input"].startswith("w1x0 w1x1")
+
+
+@pytest.mark.parametrize("copied", [
+    ASKED.upper(), "\n ".join(ASKED.split()), unicodedata.normalize("NFD", ASKED), ASKED.replace("fi", "\ufb01"),
+    ASKED.replace("e", "e\u200b"), ASKED.replace("l", "\u00adl"), ASKED.replace(" ", "\u00a0"),
+    ASKED.translate(str.maketrans("aeopcx", "\u0430\u0435\u043e\u0440\u0441\u0445")),
+    "".join(chr(ord(sign) + 0xfee0) if "!" <= sign <= "~" else sign for sign in ASKED)],
+    ids=["case", "spaces", "NFD", "ligature", "zero width", "soft hyphen", "hard space", "Cyrillic", "full width"])
+def test_what_only_looks_the_same_is_found(copied: str):
+    assert copied != ASKED and not guard([row(1, copied, "Another answer.")], {"test": [row(1, ASKED)]}, CONFIG).kept
 
 
 def test_a_row_in_two_sets_is_counted_in_both_and_left_out_once():

@@ -52,7 +52,7 @@ def test_every_format_gives_the_same_rows_and_their_lines(tmp_path: Path, name: 
     ("empty.csv", b"", "is empty"),
     ("blank.csv", b"\n \n", "is empty"),
     ("mark.csv", b"\xef\xbb\xbf", "is empty"),
-    ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", "old Excel file (.xls); save it as .xlsx or CSV"),
+    ("old.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", "is an old Excel file (.xls) or one with a password; save it"),
     ("zip.xlsx", b"PK\x03\x04 and no more", "can not be read as an Excel workbook"),
     ("a.csv.gz", b"\x1f\x8b\x08", "is compressed (gzip); unpack it first"),
     ("a.pdf", b"%PDF-1.7", "is a PDF; save its table as CSV or XLSX"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -85,3 +86,34 @@ def test_a_note_of_a_move_that_says_no_folder_is_told(galen_home, note):
     (galen_home / runs.MOVED_TO).write_text(text)
     with pytest.raises(UserError, match=runs.MOVED_TO):
         runs.home()
+
+
+def test_what_a_person_typed_as_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert runs.typed("~/a") == tmp_path / "a" and runs.typed(tmp_path) == tmp_path
+    with pytest.raises(UserError, match="~nobody-here/a begins with a home folder that this computer does not have"):
+        runs.typed("~nobody-here/a")
+
+
+def test_no_path_is_opened_but_through_that():
+    """pathlib's own ends in a RuntimeError where there is no such home."""
+    others = [path for room in ("models", "corpus", "tasks", "runtime", "train", "convert", "evaluation", "ui")
+              for path in (runs.ROOT / room).rglob("*.py") if ".expanduser()" in path.read_text(encoding="utf-8")]
+    assert [path.relative_to(runs.ROOT).as_posix() for path in others] == ["models/runs.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs modes of POSIX")
+def test_a_home_that_can_not_be_looked_into(tmp_path, monkeypatch):
+    monkeypatch.setenv("GALEN_HOME", str(tmp_path / ("x" * 300)))
+    with pytest.raises(UserError, match=r"can not be used \(File name too long\); set GALEN_HOME to another one"):
+        runs.home()
+    monkeypatch.setenv("GALEN_HOME", str(tmp_path / "shut" / "home"))
+    (tmp_path / "shut").mkdir(mode=0)
+    drops = ["setpriv", "--bounding-set=-dac_override,-dac_read_search",
+             "--inh-caps=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    done = subprocess.run([*drops, sys.executable, "-m", "ui.commands", "models"], cwd=runs.ROOT, capture_output=True,
+                          text=True, timeout=60)
+    (tmp_path / "shut").chmod(0o700)
+    assert done.returncode == 2 and "can not be used (Permission denied)" in done.stderr, done.stderr
+    assert len(done.stderr.splitlines()) == 1

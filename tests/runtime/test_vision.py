@@ -129,7 +129,7 @@ class HeldEyes(Eyes):
         self.told = threading.Event()
 
     def _encoded(self, picture):
-        assert self.told.wait(30)
+        assert self.told.wait(60)
         return super()._encoded(picture)
 
 

@@ -83,3 +83,10 @@ def test_a_missing_part_of_a_saved_dataset_is_named(saved: Path, tmp_path: Path)
     (tmp_path / "one" / "data-00001-of-00002.arrow").unlink()
     with pytest.raises(UserError, match=r"data-00001-of-00002\.arrow is missing; copy the whole dataset folder"):
         read_tables(str(tmp_path / "one"), DataConfig())
+
+
+def test_text_that_was_written_as_bytes_is_text(tmp_path: Path):
+    rows = {"question": [b"q", "é".encode()], "picture": [b"\xff\xd8\xff", None]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), tmp_path / "a.parquet")
+    assert [record.fields for record in read_table(tmp_path / "a.parquet").records] == [
+        {"question": "q", "picture": b"\xff\xd8\xff"}, {"question": "é", "picture": None}]

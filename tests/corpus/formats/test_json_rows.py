@@ -179,3 +179,10 @@ def test_two_fields_of_one_name_but_for_spaces_are_not_guessed(tmp_path: Path):
 def test_a_split_table_and_a_list_of_conversations_are_read(text: str, fields: list, tmp_path: Path):
     (tmp_path / "a.json").write_text(text, encoding="utf-8")
     assert fields_of(read_table(tmp_path / "a.json")) == fields
+
+
+def test_lines_that_are_lists_of_turns_are_rows(tmp_path: Path):
+    table = table_of(tmp_path, (json.dumps(TURNS) + "\n") * 2, "a.jsonl")
+    assert [(record.line, record.fields) for record in table.records] == [
+        (1, {"messages": TURNS}), (2, {"messages": TURNS})]
+    assert fields_of(table_of(tmp_path, json.dumps([TURNS, TURNS], indent=1), "a.jsonl")) == [{"messages": TURNS}] * 2

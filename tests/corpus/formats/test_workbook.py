@@ -1,4 +1,5 @@
 import datetime
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -145,3 +146,20 @@ def test_a_formula_without_its_value_is_named(tmp_path: Path):
     table = read_table(as_excel(tmp_path / "a.xlsx", {"Rows": [*ROWS, ["q", "=1+1"], ["q", "=A2"]]}))
     assert [record.fields["answer"] for record in table.records] == ["a", "", ""]
     assert "formula whose value was not saved, read as empty: 2, the first B3;" in table.notes[0]
+
+
+def test_a_cell_that_shows_an_error_is_empty_and_counted(tmp_path: Path):
+    table = read_table(as_excel(tmp_path / "a.xlsx", {"Rows": [*ROWS, ["q", "#REF!"], ["#N/A", "a"]]}))
+    assert [record.fields for record in table.records] == [
+        {"question": "q", "answer": "a"}, {"question": "q", "answer": ""}, {"question": "", "answer": "a"}]
+    assert [note for note in table.notes if "show an error" in note and ": 2, the first B3." in note]
+
+
+@pytest.mark.parametrize("member, words", [
+    ("content.xml", "an OpenDocument file"), ("word/document.xml", "a Word file"), ("xl/workbook.bin", "binary Excel"),
+    ("rows.csv", "an archive (ZIP); unpack it first")])
+def test_other_archives_are_named(tmp_path: Path, member: str, words: str):
+    with zipfile.ZipFile(tmp_path / "a.xlsx", "w") as archive:
+        archive.writestr(member, "question,answer")
+    with pytest.raises(UserError, match=re.escape(words)):
+        read_table(tmp_path / "a.xlsx")

@@ -29,6 +29,8 @@ ASKED = answer.choice_question("Which?", OPTIONS)
     {"options": {"1": "Aspirin", "2": "Ibuprofen", "3": "Codeine"}, "answer": "Ibuprofen"},
     {"opa": "Aspirin", "opb": "Ibuprofen", "opc": "Codeine", "opd": None, "cop": 1, "exp": None, "answer": "Ibuprofen"},
     {"A": "Aspirin", "B": "Ibuprofen", "C": "Codeine", "answer": "B"},
+    {"option1": "Aspirin", "option2": "Ibuprofen", "option3": "Codeine", "correct": "option2"},
+    {"options": OPTIONS, "answer": "Option 2"},
     {"Option A": "Aspirin", "Option B": "Ibuprofen", "Option C": "Codeine", "Correct Answer": "B"},
 ])
 def test_every_writing_of_a_choice_asks_and_answers_alike(row: dict, tmp_path: Path):
@@ -123,3 +125,10 @@ def test_the_real_choices(shared_data: Path):
         for example in found.examples:
             chosen = example.messages[1]["content"]
             assert chosen.startswith(f"{example.label}. ") and f"\n{chosen}" in example.messages[0]["content"]
+
+
+@pytest.mark.parametrize("options", [[f"o{k}" for k in range(12)], {f"{k}": f"o{k}" for k in range(12)}])
+def test_more_options_than_there_are_letters_are_not_cut_off(tmp_path: Path, options: object):
+    row = {"question": "Which?", "options": options, "answer": "o1"}
+    found = loaded(tmp_path, row, {**row, "options": ["o0", "o1"]})
+    assert reasons(found) == [(1, "it has 12 options; a choice has 10 at the most")]

@@ -114,3 +114,10 @@ def test_the_training_rows_say_how_labels_are_divided(tmp_path: Path):
         (tmp_path / name).write_text("text,label\n" + "".join(f"A text.,{cell}\n" for cell in cells))
     training = load([str(tmp_path / "train.csv")])
     assert load([str(tmp_path / "eval.csv")], like=training).examples[0].label == "a | b"
+
+
+@pytest.mark.parametrize("labels, is_said", [
+    (["Cardiology", "cardiology "], True), (["cardiology", "neurology"], False)])
+def test_one_label_alone_is_told(tmp_path: Path, labels: list[str], is_said: bool):
+    found = loaded(tmp_path, *({"text": f"Text {k}.", "label": label} for k, label in enumerate(labels)))
+    assert any("have the one label 'cardiology', so there is nothing" in note for note in found.notes) == is_said

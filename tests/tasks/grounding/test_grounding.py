@@ -120,6 +120,19 @@ SAME = [                                        # a note, and a conversation tha
     ("on Tues", "on tuesday"),
     ("is 13 months old", "How many months? Thirteen."),
     ("400 mg twice daily", "two hundred... no, four hundred milligrams in the morning and four hundred at night"),
+    ("T 38,5 °C", "thirty eight point five"),
+    ("38.5 °C", "it was 38,5 degrees"),
+    ("2.5 mg", "I take 2,5 mg of it"),
+    ("0.125 mg of digoxin", "0,125 mg of digoxin"),
+    ("1.5 million", "one point five million"),
+    ("on 03.03.2020", "on March third, 2020"),
+    ("half a tablet every morning", "I take half a tablet in the morning"),
+    ("aged 5 and 7", "ages 2,5 and 7"),
+    ("T2DM, DM II and type-2", "it's type two diabetes"),
+    ("Dr. Müller", "I see Dr. Mueller"),
+    ("Max 4 g/d", "up to four grams a day"),
+    ("BD", "twice a day"),
+    ("nocte", "I take it at night"),
 ]
 
 OTHER = [                                       # a note, a conversation, what is marked, its kind
@@ -168,7 +181,19 @@ OTHER = [                                       # a note, a conversation, what i
     ("Pain is 8/10.", "I'd say a seven.", "8/10", "number"),
     ("3 times a week", "once or twice a week", "3 times a week", "frequency"),
     ("every other week", "once a week", "every other week", "frequency"),
-    ("type 1 diabetes and stage 3", "type two diabetes and stage four", "3", "number"),
+    ("a sprain of stage 3", "a sprain of stage four", "3", "number"),
+    ("type 1 diabetes", "type two diabetes, that's one thing", "1", "number"),
+    ("T1DM", "type two diabetes, that's one thing", "1", "number"),
+    ("Type 1 diabetes", "you are diabetic", "1", "number"),
+    ("stage II cancer", "stage three cancer, two of them", "II", "number"),
+    ("Digoxin 125 mg", "I take 0,125 mg of digoxin", "125 mg", "dose"),
+    ("T 39.5 °C", "it was 38,5 degrees", "39.5 °", "number"),
+    ("25 mg", "I take 2,5 mg of it", "25 mg", "dose"),
+    ("on 4. 3. 2020", "on March third, 2020", "4. 3. 2020", "date"),
+    ("2.5 million", "one point five million", "2.5 million", "number"),
+    ("TDS", "twice a day", "TDS", "frequency"),
+    ("QDS", "twice a day", "QDS", "frequency"),
+    ("every morning", "it hurts this morning", "every morning", "frequency"),
 ]
 
 

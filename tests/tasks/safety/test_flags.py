@@ -65,7 +65,9 @@ def test_texts_exams_and_the_past_raise_nothing(text: str):
     ("feeling suicidle tonight", "suicide"), ("my sons lips are sweling after a penut", "anaphylaxis"),
     ("DAD COLLAPSED AND IS NOT RESPONDING!!!", "unconscious"), ("I can’t breathe", "breathing"),
     ("my baby is six weeks old and has a temp of 38,4", "infant_fever"),
-    ("she's 9wks pregnant and bleeding", "pregnancy")])
+    ("she's 9wks pregnant and bleeding", "pregnancy"), ("SOB and CP x 30 min", "heart"),
+    ("my chst hurts and im short of breth", "heart"), ("my bby has a fevr, she is 3 weeks old", "infant_fever"),
+    ("think my mom is having a stroke", "stroke")])
 def test_typing_mistakes_and_ways_to_write(text: str, situation: str):
     assert situation in ids(text)
 
