@@ -10,18 +10,21 @@ for name in python3.14 python3.13 python3.12 python3.11 python3; do
     [ -n "$found" ] || [ "$(command -v "$name")" = /usr/bin/python3 ] && continue
     "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && found=$name
 done
+# A window that was opened by a double click would be gone before anybody could read what went wrong.
+pauses=
+case "${1-}" in
+    '' | start | --window) [ -t 0 ] && pauses=yes ;;
+esac
 if [ -n "$found" ]; then
+    [ -n "$pauses" ] || exec "$found" "$here/launcher.py" "$@"
     "$found" "$here/launcher.py" "$@"
-    status=$?
+    code=$?
 else
-    status=2
+    code=2
     echo "Galen needs a 64-bit Python 3.11 to 3.14, and none was found. Get it from https://www.python.org/downloads/" >&2
 fi
-case "${1-}" in
-    '' | start | --window)
-        if [ "$status" -ne 0 ] && [ -t 0 ]; then
-            printf 'Press Enter to close this window. '
-            read -r _
-        fi ;;
-esac
-exit "$status"
+if [ "$code" -ne 0 ] && [ -n "$pauses" ]; then
+    printf 'Press Enter to close this window. '
+    read -r _
+fi
+exit "$code"

@@ -102,14 +102,20 @@ def output(*command: str | Path, within_s: float = 20) -> str:
 
 
 def missing_sets(names: list[str], asked: str) -> dict[str, dict[str, str]]:
-    """Set -> the mark it is to get ("python": "" without a working environment), for those not installed as asked."""
+    """Set -> the mark it is to get ("python": "" without a working environment), for those not installed as asked.
+
+    Also those of which packages are gone: .venv may have been deleted in part.
+    """
     python, version = read_mark("venv").get("python", ""), "import sys; print('%d.%d' % sys.version_info[:2])"
-    if python and output(PYTHON, "-ISc", version).strip() != python:
+    there = place.packages(VENV)
+    if python and (not there or output(PYTHON, "-ISc", version).strip() != python):
         python = ""  # gone, does not start, or replaced by another one
     hashes = {n: hashlib.sha256((ROOT / f"requirements/{n}.txt").read_bytes()).hexdigest() for n in names}
     marks = {n: {"sha256": hashes[n], "python": python} for n in names}
+    found = {n: read_mark(n) for n in names}
     is_other = bool(asked) and asked != read_mark("llama").get("asked")
-    return {n: mark for n, mark in marks.items() if read_mark(n) != mark or (n == "chat" and is_other)}
+    return {n: mark for n, mark in marks.items() if {**found[n], **mark} != found[n]
+            or len(there) < int(found[n].get("packages", 0)) or (n == "chat" and is_other)}
 
 
 def machine_facts() -> Facts:
@@ -194,7 +200,7 @@ def pip_install(progress: pip.Progress, *arguments: str | Path) -> str:
 def environment(**more: str) -> dict[str, str]:
     """The user's environment without what would lead another Python astray."""
     bad = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONSAFEPATH", "__PYVENV_LAUNCHER__",
-           "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
+           "PYTHONINSPECT", "PYTHONOPTIMIZE", *(f"PIP_{name}" for name in pip.ASTRAY))
     ours = {"PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1", "PIP_USER": "0"}
     patience = {"PIP_DEFAULT_TIMEOUT": "20", "PIP_RETRIES": "2"}  # unless the user asked for more
     kits = kit.environment(ROOT) if kit.read(ROOT) else {}
@@ -262,7 +268,8 @@ def install_llama(facts: Facts, asked: str) -> None:
     """The best llama-cpp-python that installs and loads here."""
     pin, before, why = pins("chat")["llama-cpp-python"], read_mark("llama"), "no wheel index that fits answers"
     asked = asked or before.get("asked", "")
-    if before.get("pin") == pin and before["asked"] == asked:
+    is_there = any(name.startswith("llama_cpp_python-") for name in place.packages(VENV))
+    if is_there and before.get("pin") == pin and before["asked"] == asked:
         return
     for backend, arguments in llama_plans(facts, asked):
         (VENV / "galen-llama.json").unlink(missing_ok=True)
@@ -289,7 +296,7 @@ def install_set(name: str, mark: dict[str, str], facts: Facts, asked: str) -> No
     if free_mb < need_mb:
         raise UserError(f"the {name} set needs {need_mb} MB, and {VENV} has {free_mb} MB free; make room, start again")
     (VENV / f"galen-{name}.json").unlink(missing_ok=True)
-    for info in (*VENV.glob("lib/python*/site-packages/*.dist-info"), *VENV.glob("Lib/site-packages/*.dist-info")):
+    for info in place.infos(VENV):
         if not (info / "INSTALLER").exists():  # pip writes it after the last file: cut off, to be copied again
             shutil.rmtree(info)
     if name == "chat":
@@ -300,7 +307,7 @@ def install_set(name: str, mark: dict[str, str], facts: Facts, asked: str) -> No
         arguments += ["--extra-index-url", TORCH_CPU_WHEELS]
     if why := pip_install(pip.Progress(f"{name} set", len(pins(name))), "-r", file, *arguments):
         raise UserError(f"the {name} set could not be installed: {why}; see {LOG}")
-    write_mark(name, mark)
+    write_mark(name, mark | {"packages": str(len(place.packages(VENV)))})
 
 
 def set_up(names: list[str], asked: str) -> None:
@@ -315,6 +322,8 @@ def set_up(names: list[str], asked: str) -> None:
             print("Checking the kit", flush=True)
             if why := kit.problem(packed, names, facts.has_avx2) or kit.damage(ROOT, is_whole=not read_mark("venv")):
                 raise UserError(why)
+            for name in kit.absent_models(ROOT):
+                print(f"{name} of the kit is not here: deleted, or not copied; Galen works without it", flush=True)
         if not all(mark["python"] for mark in missing_sets(names, asked).values()):
             make_venv()
         for name, mark in missing_sets(names, asked).items():
@@ -366,7 +375,7 @@ def main(arguments: list[str]) -> int:
         other = kit.other_python(kit.read(ROOT))
         if other and output(*other, "-c", "print('yes')"):
             return hand_over([*other, str(ROOT / "launcher.py"), *arguments], environment())
-        if why := place.problem(len(str(ROOT)), names, place.has_long_paths()):
+        if why := place.unusable(str(ROOT)) or place.problem(len(str(ROOT)), names, place.has_long_paths()):
             raise UserError(why)
         set_up(names, asked)
     settle()

@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-FILE, SUMS, WHEELS = "kit.json", "SHA256SUMS", "wheels"
+FILE, SUMS, WHEELS, MODELS = "kit.json", "SHA256SUMS", "wheels", "models/files"
 ARCHITECTURES = {"AMD64": "x86_64", "aarch64": "arm64"}
 CHUNK = 1 << 20
 
@@ -72,15 +72,15 @@ def other_python(kit: dict) -> list[str]:
 
 
 def damage(root: Path, is_whole: bool) -> str:
-    """What is wrong with the wheels, or with everything if is_whole: the first file that is not what was packed."""
-    try:
-        listed = {}
-        for line in (root / SUMS).read_text(encoding="utf-8").splitlines():
-            digest, _, name = line.partition("  ")
-            listed[name] = digest
-    except (OSError, ValueError):
+    """What is wrong with the wheels, or with everything if is_whole: the first file that is not what was packed.
+
+    A model that is not there is no damage: its owner may have deleted it.
+    """
+    listed = _listed(root)
+    if not listed:
         return f"{SUMS} can not be read; copy the kit again"
-    names = {name for name in listed if is_whole or name.startswith(WHEELS + "/")}
+    gone = absent_models(root)
+    names = {name for name in listed if (is_whole and name not in gone) or name.startswith(WHEELS + "/")}
     there = {f"{WHEELS}/{path.name}" for path in (root / WHEELS).glob("*") if not is_litter(path.name)}
     if strange := sorted(there - names):
         return f"{strange[0]} does not belong to this kit; delete it"
@@ -88,6 +88,20 @@ def damage(root: Path, is_whole: bool) -> str:
         if sha256(root / name) != listed[name]:
             return f"{name} is missing or damaged; copy the kit again"
     return ""
+
+
+def absent_models(root: Path) -> list[str]:
+    """The files of models that were packed and are not here: deleted since, or not copied."""
+    return sorted(name for name in _listed(root) if name.startswith(MODELS + "/") and not (root / name).exists())
+
+
+def _listed(root: Path) -> dict[str, str]:
+    """Name -> checksum of all that was packed; {} where that can not be read."""
+    try:
+        lines = (root / SUMS).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
 
 
 def is_litter(name: str) -> bool:

@@ -12,6 +12,9 @@ OFFLINE = "no connection to the package index"
 MEANINGS = {"No space left on device|Errno 28|not enough space on the disk|quota exceeded": "the disk is full",
             "Failed building wheel": "it did not compile",  # what pip says -> what it means
             "after connection broken|Max retries exceeded|Connection ?(Error|aborted|reset)|TimeoutError": OFFLINE}
+# settings that put packages elsewhere, or none, or change what is read below; a user's others count
+ASTRAY = ("TARGET", "PREFIX", "ROOT", "PYTHON", "DRY_RUN", "REPORT", "IGNORE_INSTALLED", "NO_DEPS", "REQUIREMENT",
+          "EDITABLE", "PLATFORM", "PYTHON_VERSION", "IMPLEMENTATION", "ABI", "PROGRESS_BAR", "QUIET", "VERBOSE")
 QUIET = ("--disable-pip-version-check", "--no-input", "--progress-bar=off")
 
 
@@ -53,7 +56,7 @@ class Progress(threading.Thread):
 
 def run(progress: Progress, command: list[str | Path], environment: dict[str, str], log_file: Path) -> str:
     """Run a command of pip's: '' when it succeeded, else why not in a few words. All it says goes to the log."""
-    with log_file.open("a", encoding="utf-8") as log:
+    with log_file.open("a", encoding="utf-8", errors="backslashreplace") as log:
         print(time.strftime("\n%Y-%m-%d %H:%M:%S"), *command, file=log, flush=True)
         # close_fds=False: pip inherits the lock, so that a start after a killed one waits for its pip as well
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""Where Galen's folder lies: a path that is too long for Windows, and what is repaired after a move."""
+"""Where Galen's folder lies: a path that no environment can have, and what is repaired after a move."""
 
 import contextlib
 import os
@@ -17,6 +17,28 @@ def problem(length: int, names: list[str], has_long_paths: bool) -> str:
         f"the path of this folder has {length} characters, and Windows allows {most} here; move the folder to a "
         r"shorter one, as C:\Galen, or switch on long paths: https://learn.microsoft.com/windows/win32/fileio/"
         "maximum-file-path-limitation")
+
+
+def unusable(root: str) -> str:
+    """Why no environment can be made below this folder, '' when one can."""
+    if os.pathsep in root:                      # Finder shows it as "/"
+        return f"the path of this folder holds '{os.pathsep}', which no environment can bear; rename the folder: {root}"
+    try:
+        root.encode()
+    except UnicodeEncodeError:
+        return f"the path of this folder is not in UTF-8; rename the folder, or set PYTHONUTF8=1: {root!a}"
+    return ""
+
+
+def infos(venv: Path) -> list[Path]:
+    """What pip wrote down of the packages in venv: folders NAME-VERSION.dist-info."""
+    return [*venv.glob("lib/python*/site-packages/*.dist-info"), *venv.glob("Lib/site-packages/*.dist-info")]
+
+
+def packages(venv: Path) -> list[str]:
+    """The names of these folders; none where venv is no environment, or one without pip."""
+    found = [path.name for path in infos(venv)]
+    return found if (venv / "pyvenv.cfg").is_file() and any(name.startswith("pip-") for name in found) else []
 
 
 def has_long_paths() -> bool:

@@ -1,6 +1,7 @@
 """What tests share: where real data and the embedded model lie."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("GALEN_ELSEWHERE", "no")          # models of other programs on this machine are no part of a test
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:   # as a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from models import library, runs  # after the environment is set
 

@@ -7,15 +7,21 @@ import sys
 from pathlib import Path
 
 import pytest
+from gguf import GGUFReader
 
 from launcher import has_compiler
 from models.errors import UserError
+from models.ggufs import is_model
+from models.projector import projector_for
+from models.split import part_of, read_whole
 from setup import kit as packed
 from tests.launching import Copy, fresh_copy, make_wheel, stub_wheels
+from tests.models.places import GO_TEMPLATE, TEMPLATE, in_hub_cache, in_ollama, rewritten
 from ui.actions import kit
 from ui.actions.kit import KitConfig
 
 HERE = packed.machine()
+MODEL = "models/files/second.gguf"
 WHEEL = "llama_cpp_python-0.3.36-py3-none-any.whl"
 CUT_OFF = ["unshare", "-rn"]
 
@@ -70,15 +76,17 @@ def test_a_kit_holds_what_is_tracked_and_what_was_chosen(made: Path):
 def test_a_kit_sets_up_with_the_network_cut_off(other: Copy):
     if subprocess.run([*CUT_OFF, "true"], capture_output=True).returncode:
         pytest.skip("unshare -rn is not allowed here")
+    (other.folder / MODEL).unlink()                             # its owner needs it no more
     (other.folder / "wheels" / ".DS_Store").touch()             # as file managers leave them
     (other.folder / "wheels" / "Thumbs.db").touch()
     (other.folder / "constraints.txt").write_text("stub-chat==9.9\n")
     own = other.environment(PIP_TARGET=str(other.folder / "elsewhere"), PIP_NO_BINARY=":all:",
                             PIP_CONSTRAINT=str(other.folder / "constraints.txt"))
-    for _ in range(2):                          # the second start has nothing to set up
+    for is_later in (False, True):              # the second start has nothing to set up
         done = subprocess.run([*CUT_OFF, *other.command("chat", "a b")], env=own, cwd=other.folder,
                               capture_output=True, text=True, timeout=300)
         assert done.returncode == 0 and '"chat": "1.0"' in done.stdout, done.stderr
+        assert (f"{MODEL} of the kit is not here: deleted, or not copied" in done.stdout) is not is_later
     assert "Checking the kit" not in done.stdout and not (other.folder / "elsewhere").exists()
     refused = other.start("train", "qa")
     assert refused.returncode == 2 and "does not hold the train set; make it with --training" in refused.stderr
@@ -106,6 +114,17 @@ def test_nothing_is_installed_that_was_not_packed(other: Copy, tmp_path: Path):
     assert "models/files/second.gguf is missing or damaged" in refused(other)
     (other.folder / "kit.json").write_text("{")
     assert "kit.json is damaged; copy the kit again" in refused(other)
+
+
+def test_a_deleted_model_is_no_damage(other: Copy):
+    """Or one that went elsewhere with the user's folder; once .venv is deleted, all is looked at as at first."""
+    assert packed.damage(other.folder, is_whole=True) == "" and packed.absent_models(other.folder) == []
+    (other.folder / MODEL).unlink()
+    assert packed.damage(other.folder, is_whole=True) == "" and packed.absent_models(other.folder) == [MODEL]
+    (other.folder / "setup/place.py").unlink()
+    assert packed.damage(other.folder, is_whole=True).startswith("setup/place.py is missing")
+    (other.folder / "SHA256SUMS").write_text("")
+    assert packed.damage(other.folder, is_whole=True).startswith("SHA256SUMS can not be read")
 
 
 KIT = {**HERE, "sets": ["chat"], "needs_avx2": True, "glibc": ""}
@@ -183,3 +202,59 @@ def test_of_a_base_folder_hidden_files_stay_behind(demo_base: Path, tmp_path: Pa
         (folder / name).write_text("HF_TOKEN=hf_secret")
     names = [place for _, place in kit.model_files(str(folder))]
     assert "my base/config.json" in names and not [name for name in names if "/." in name]
+
+
+def split(name: str) -> str:
+    return f"{name}-00001-of-00003.gguf"
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory, demo_base: Path) -> Path:
+    """A model that sees; beside it its projector."""
+    from tests.runtime.seeing import export_seeing, make_seeing
+    base = make_seeing(tmp_path_factory.mktemp("base"), demo_base)
+    return export_seeing(base, tmp_path_factory.mktemp("gguf"))
+
+
+def unpacked(names: list[str], folder: Path) -> dict[str, Path | None]:
+    """The models as they lie in a kit: name -> the projector that is then found for it."""
+    for to, path in kit.chosen(names).items():
+        folder.mkdir(exist_ok=True)
+        shutil.copy(path, folder / to)
+    return {path.name: projector_for(read_whole(path), "") for path in folder.glob("*.gguf")
+            if is_model(path.name) and (part_of(path.name) or ("", 1, 0))[1] == 1}
+
+
+def test_every_model_has_its_own_eyes_in_a_kit(seeing: Path, tmp_path: Path, galen_home: Path):
+    """Each repository calls its projector the same, which may know its model by their common place alone."""
+    eyes = seeing.parent / "mmproj-seeing.gguf"
+    strange = tmp_path / "strange.gguf"
+    strange.write_bytes(eyes.read_bytes().replace(b"Seeing", b"Vision", 1))
+    first = in_hub_cache(tmp_path / "hub", "jane/one", {"one.Q8_0.gguf": seeing, "mmproj-F16.gguf": strange})
+    parts = rewritten(seeing, tmp_path / "three.gguf", split=len(GGUFReader(seeing).tensors) // 3 + 1)
+    second = in_hub_cache(tmp_path / "hub", "jane/two", {
+        **{one.name: one for one in parts}, "mmproj-F16.gguf": eyes})
+    blob = in_ollama(tmp_path / "store", "eyes:1b", {"model": seeing, "projector": eyes})
+    kept = tmp_path / "kept"
+    found = unpacked([str(first / "one.Q8_0.gguf"), str(second / split("three")), str(blob)], kept)
+    assert len(found) == 3 and found["one.Q8_0.gguf"] == kept / "one.Q8_0.mmproj.gguf"
+    assert found["one.Q8_0.gguf"].read_bytes() == strange.read_bytes() != eyes.read_bytes()
+    assert found[split("three")] == kept / "three-00001-of-00003.mmproj.gguf" and all(found.values())
+
+
+def test_what_would_be_of_no_use_in_a_kit_is_said(demo_gguf: Path, tmp_path: Path, galen_home: Path):
+    parts = rewritten(demo_gguf, tmp_path / "big.gguf", split=40)
+    assert [to for _, to in kit.model_files(str(parts[0]))] == [one.name for one in parts]
+    parts[1].unlink()
+    with pytest.raises(UserError, match="big-00002-of-00003.gguf is missing"):
+        kit.model_files(str(parts[0]))
+    [bare] = rewritten(demo_gguf, tmp_path / "bare.gguf", without=[TEMPLATE])
+    blob = in_ollama(tmp_path / "store", "tiny:1", {"model": bare, "template": GO_TEMPLATE})
+    with pytest.raises(UserError, match="has its chat template from .*blobs, and would have none in a kit"):
+        kit.model_files(str(blob))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(demo_gguf, tmp_path / folder / "m.gguf")
+    assert list(kit.chosen([str(tmp_path / "a" / "m.gguf")] * 2)) == ["m.gguf"]         # named twice
+    with pytest.raises(UserError, match="would both be m.gguf in the kit; rename one"):
+        kit.chosen([str(tmp_path / "a" / "m.gguf"), str(tmp_path / "b" / "m.gguf")])

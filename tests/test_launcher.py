@@ -187,6 +187,40 @@ def test_an_environment_whose_python_does_not_start_is_made_anew(ready):
     assert done.returncode == 0 and "Making" in done.stdout and '"chat": "1.0"' in done.stdout
 
 
+@posix_only
+@pytest.mark.parametrize("gone", [["lib"], ["lib/*/site-packages/stub_chat*", "lib/*/site-packages/llama*"]])
+def test_an_environment_that_was_deleted_in_part_is_made_whole(ready, gone):
+    for path in [one for pattern in gone for one in (ready.folder / ".venv").glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = ready.start("chat")
+    assert done.returncode == 0 and '"chat": "1.0"' in done.stdout, done.stderr
+    assert ("Making" in done.stdout) == (gone == ["lib"]) and "Set up" in done.stdout
+    assert next((ready.folder / ".venv").rglob("site-packages/llama_cpp.py"))
+    assert "Set up" not in ready.start("chat").stdout
+
+
+@posix_only
+def test_no_setting_of_pips_leads_astray(ready, tmp_path):
+    """Another Python was given the packages, a trial installed none, and a newer pip's setting ended this one."""
+    other = tmp_path / "other"
+    other.write_text(f"#!/bin/sh\ntouch {tmp_path}/astray\n")
+    other.chmod(0o755)
+    ready.forget("chat", "llama")
+    done = ready.start("setup", PIP_PYTHON=str(other), PIP_DRY_RUN="1", PIP_PROGRESS_BAR="of-a-newer-pip",
+                       PIP_NO_DEPS="1", PIP_REPORT="-")
+    assert done.returncode == 0 and not (tmp_path / "astray").exists(), done.stderr
+
+
+@posix_only
+@pytest.mark.parametrize(("name", "says"), [("a:b", "holds ':', which no environment can bear; rename the folder"),
+                                            ("\udcff", "is not in UTF-8; rename the folder")])
+def test_a_folder_that_can_have_no_environment_is_said(wheels, tmp_path, name, says):
+    copy = fresh_copy(tmp_path / name, wheels)
+    done = copy.start("setup")
+    assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+    assert not (copy.folder / ".venv").exists()
+
+
 def test_a_half_copied_package_is_copied_again(ready):
     for name in ("stub_chat.py", "stub_chat-1.0.dist-info/INSTALLER"):  # pip writes the latter after the last file
         next((ready.folder / ".venv").rglob(f"site-packages/{name}")).unlink()
