@@ -94,6 +94,7 @@ def _answer(token: str | bool, repo: str) -> Access:
     from huggingface_hub import HfApi
     api, name, kind = HfApi(), "", ""
     try:
+        hub_words.check_endpoint()
         name, kind, reads_gated = _owner(api.whoami(token), repo)
         if repo:
             api.auth_check(repo, token=token)

@@ -3,6 +3,7 @@
 What could not be verified from public documentation is not in an entry: without file names the hub is asked.
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from models.quant_name import without_type
 
 FILE = Path(__file__).with_name("catalog.json")
 STREAM, IMAGE, INFERENCE, TUNE = "stream", "image", "inference", "tune"     # what Galen can do with a model
+ANY = "hub:"                    # before OWNER:NAME: the id of a repository of the hub that the catalog does not know
+GGUF = re.compile(r"[-_.]gguf$", re.IGNORECASE)
 NO_PART = re.compile(r"qat|unquantized|gguf|google|latest|")     # words that quantizers and programs add to a name
 
 
@@ -79,13 +82,31 @@ def find(id: str) -> Entry:
     raise UserError(f"There is no model {id!r} in the catalog; there are {', '.join(entry.id for entry in entries)}.")
 
 
+def find_any(id: str) -> Entry:
+    """As find(), and for "hub:OWNER:NAME" the entry made from that repository, else one that knows its name alone.
+
+    parameters 0: nobody knows them, nor the licence, nor the context.
+    """
+    if not id.startswith(ANY):
+        return find(id)
+    repo = id.removeprefix(ANY).replace(":", "/")
+    for entry in catalog():
+        if repo.casefold() in (entry.hub_id.casefold(), *(source.repo.casefold() for source in entry.ggufs[:1])):
+            return entry
+    title = GGUF.sub("", repo.rpartition("/")[2])
+    return Entry(id=id, title=title, family="", hub_id=repo, ggufs=(GgufSource(repo=repo),), parameters=0,
+                 parameters_active=0, cache_bytes=0, ctx_tokens=0, licence="", licence_url="",
+                 is_gated=False, capabilities=(STREAM, IMAGE, INFERENCE, TUNE), is_medical=False, controls=(),
+                 good_for="Not in Galen's catalog: its page says what it is good for, and under which licence.")
+
+
 def entry_for(names: Iterable[str]) -> Entry | None:
     """The entry that a local GGUF is, by the names that it goes by; None if no name says so.
 
     names: its general.name, file name, the repository or the tag that another program keeps it under. What was tuned
     from a model has another name, and is not the model.
     """
-    known = {plain: entry for entry in reversed(catalog()) for plain in _own_names(entry)}
+    known = _known_names()
     return next((known[plain] for name in names if (plain := plain_name(name)) in known), None)
 
 
@@ -100,6 +121,11 @@ def plain_name(name: str) -> str:
     if tag and "it" not in kept and name.count("/") < 2:
         kept.append("it")       # the tags of Ollama's library name the tuned model without saying so
     return "".join(c for c in "".join(kept) if c.isalnum())
+
+
+@functools.lru_cache(maxsize=1)
+def _known_names() -> dict[str, Entry]:
+    return {plain: entry for entry in reversed(catalog()) for plain in _own_names(entry)}
 
 
 def _own_names(entry: Entry) -> Iterator[str]:

@@ -18,6 +18,7 @@ from models.parts import Part, Wrong
 AT_ONCE = 4                     # files
 LOOK_S, TELL_S, SPEED_S = 0.1, 1.0, 10.0        # stop file; progress; over how long the speed is taken
 SPARE_BYTES = 256 << 20         # left free on the disk
+LARGE_BYTES = 1 << 30           # reading so much takes a while that is worth a word
 CONTENTS = "contents.json"      # in the run folder: what the hub calls the content of each file that is fetched
 
 
@@ -72,8 +73,8 @@ def size(config: DownloadConfig, way: Way | None = None) -> Size:
     with hub_words.words(config.repo):
         found = patiently(way, lambda: listing.asked_here(config.repo, config.revision))
     way.came(0)
-    files = tuple(Wanted(repo=config.repo, commit=found.revision, name=one.name, bytes=one.bytes, etag=one.sha256)
-                  for one in _chosen(found, config))
+    files = tuple(Wanted(repo=config.repo, commit=found.revision, name=one.name, bytes=one.bytes,
+                         etag=one.sha256 or one.git_id) for one in _chosen(found, config))
     missing = sum(one.bytes - (parts.kept_bytes(one.etag) if one.etag else 0) for one in files
                   if not hub_cache.is_here(one))
     return Size(commit=found.revision, files=files, bytes=sum(one.bytes for one in files), missing_bytes=missing)
@@ -92,19 +93,17 @@ def download(config: DownloadConfig, told: Callable[[Progress], None], is_stoppe
             [found] = look.at([pool.submit(size, config, way)])
             look.total_bytes = found.bytes
             files = look.at([pool.submit(_named, one, way) for one in found.files])
-            missing = [one for one in files if not hub_cache.is_here(one)]
             look.total_bytes = sum(one.bytes for one in files)
+            are_here = look.at([pool.submit(_is_here, one, way) for one in files])
+            missing = [one for one, is_here in zip(files, are_here, strict=True) if not is_here]
             look.here_bytes = look.total_bytes - sum(one.bytes for one in missing)
             ours = _note_contents(run, missing, way)
             _check_disk(missing)
             while missing:                      # again if one has gone, with another download's cancelling
                 look.at([pool.submit(_fetched, one, way, look.parts) for one in missing])
                 missing = [one for one in missing if not hub_cache.is_here(one)]
-            paths = look.at([pool.submit(hub_cache.link, one, way.token) for one in files])
+            paths = look.at([pool.submit(_linked, one, way, look.parts, one.name in ours) for one in files])
         hub_cache.remember(config.repo, config.revision, found.commit)
-        for one in files:
-            if one.name in ours:
-                fetched.add(one.repo, one.commit, one.name)
     look.tell_all()
     return Done(folder=hub_cache.snapshot(config.repo, found.commit), files=tuple(paths), commit=found.commit,
                 bytes=look.total_bytes, fetched_bytes=way.fetched_bytes)
@@ -113,15 +112,38 @@ def download(config: DownloadConfig, told: Callable[[Progress], None], is_stoppe
 def discard(run: Path) -> None:
     """Delete what the download of that run folder has fetched so far, but for files that have their name already.
 
-    What another download is fetching at this moment is left to it.
+    What another download is fetching at this moment is left to it. Raises UserError if something keeps a file.
     """
-    path = run / CONTENTS
-    if not path.exists():
+    contents = _contents(run)
+    if not contents:
         return
-    repo = str(runs.read_json(run / runs.CONFIG)["repo"])
-    for etag in runs.read_json(path).values():
-        if parts.discard(etag):
-            hub_cache.drop_nameless(repo, etag)
+    repo = _repo(run)
+    try:
+        for etag in contents.values():
+            if parts.discard(etag) and repo:
+                hub_cache.drop_nameless(repo, etag)
+    except OSError as error:
+        raise UserError(f"{error.filename} could not be deleted ({error.strerror}); close what has it open, and cancel "
+                        "the download again.") from error
+
+
+def _repo(run: Path) -> str:
+    """Of its config; "" if a power cut damaged that."""
+    try:
+        return knobs.from_json(DownloadConfig, runs.read_json(run / runs.CONFIG)).repo
+    except (UserError, TypeError, AttributeError):
+        return ""
+
+
+def _contents(run: Path) -> dict[str, str]:
+    """What the run noted that it fetches: {name: what the hub calls its content}; {} if a power cut damaged that."""
+    try:
+        said = runs.read_json(run / CONTENTS)
+        for etag in said.values():
+            parts.check_etag(etag)
+    except (UserError, AttributeError, TypeError):
+        return {}
+    return dict(said)
 
 
 def _chosen(found: Listing, config: DownloadConfig) -> list[listing.HubFile]:
@@ -141,7 +163,7 @@ def _chosen(found: Listing, config: DownloadConfig) -> list[listing.HubFile]:
 
 def _named(wanted: Wanted, way: Way) -> Wanted:
     """With what the hub calls its content, and its exact bytes."""
-    if hub_cache.is_here(wanted):
+    if wanted.etag and hub_cache.is_here(wanted):
         return wanted
     etag, count = patiently(way, lambda: asked(wanted, way))
     parts.check_etag(etag)
@@ -156,12 +178,11 @@ def _note_contents(run: Path | None, missing: Sequence[Wanted], way: Way) -> set
     now = {one.name: one.etag for one in missing}
     if run is None:
         return set(now)
-    path = run / CONTENTS
-    before = runs.read_json(path) if path.exists() else {}
+    before = _contents(run)
     for name, etag in before.items():
         if etag not in now.values() and parts.kept_bytes(etag) and parts.discard(etag) and name in now:
             way.note(f"{name} was changed on the hub since; it is fetched anew.")
-    runs.write_json(path, before | now)
+    runs.write_json(run / CONTENTS, before | now)
     return set(before | now)
 
 
@@ -170,8 +191,9 @@ def _check_disk(missing: Sequence[Wanted]) -> None:
     whole = sum(one.bytes for one in missing)
     still = sum(max(0, one.bytes - parts.kept_bytes(one.etag)) for one in missing)
     runs.make_folder(hub_cache.root())
-    ours, cache = parts.folder(), hub_cache.root()
+    ours = parts.folder()
     places = {ours: still}
+    cache = hub_cache.disk_of(missing[0]) if missing else ours
     if ours.stat().st_dev != cache.stat().st_dev:
         places[cache] = whole
     for place, needed in places.items():
@@ -183,6 +205,18 @@ def _check_disk(missing: Sequence[Wanted]) -> None:
 
 def _gb(count: int) -> str:
     return f"{count / 1e9:.2f} GB"
+
+
+def _is_here(wanted: Wanted, way: Way) -> bool:
+    """True if it is here, and is what the hub says it is; another program may have left a damaged one."""
+    if not hub_cache.is_here(wanted):
+        return False
+    if wanted.bytes >= LARGE_BYTES and not hub_cache.is_known(wanted):
+        way.note(f"{wanted.name} is here already; its checksum is compared.")
+    is_sound = hub_cache.is_sound(wanted, way.check)
+    if not is_sound:
+        way.note(f"The {wanted.name} that is here was damaged; it is fetched anew.")
+    return is_sound
 
 
 def _fetched(wanted: Wanted, way: Way, open_parts: dict[str, Part]) -> None:
@@ -202,10 +236,23 @@ def _fetched(wanted: Wanted, way: Way, open_parts: dict[str, Part]) -> None:
             parts.held(hub_cache.lock(wanted), is_given_up) as is_free:
         if not (is_ours and is_free):
             raise Paused
-        if hub_cache.is_here(wanted):           # somebody else fetched it meanwhile
-            parts.path_of(wanted.etag).unlink(missing_ok=True)
+        if hub_cache.is_sound(wanted, way.check) or hub_cache.place_twin(wanted, way.check):
+            parts.path_of(wanted.etag).unlink(missing_ok=True)          # somebody else fetched it meanwhile
         else:
-            hub_cache.place(_verified(wanted, way, open_parts), wanted)
+            hub_cache.place(_verified(wanted, way, open_parts), wanted, way.check)
+
+
+def _linked(wanted: Wanted, way: Way, open_parts: dict[str, Part], is_brought: bool) -> Path:
+    """Give the file its name; returns that path. A name that is made here, of a content that is ours, is ours."""
+    if not hub_cache.is_linked(wanted):
+        noted = fetched.notes()
+        if is_brought or any(fetched.is_ours(path, noted) for path in hub_cache.names(wanted)):
+            fetched.add(wanted.repo, wanted.commit, wanted.name)    # first: a kill leaves no other's
+    while True:
+        try:
+            return hub_cache.link(wanted, way.check)
+        except hub_cache.Lost:
+            _fetched(wanted, way, open_parts)
 
 
 def _verified(wanted: Wanted, way: Way, open_parts: dict[str, Part]) -> Path:
@@ -214,7 +261,7 @@ def _verified(wanted: Wanted, way: Way, open_parts: dict[str, Part]) -> Path:
         with Part(wanted.etag, wanted.bytes) as part:
             open_parts[wanted.name] = part
             fetch(wanted, part, way)
-            if part.is_right():
+            if part.is_right(way.check):
                 return part.path
             is_fresh = part.kept == 0
         if is_fresh or is_again:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from models.header import Header
+from models.header import LONGEST_NAME, Header, one_line
 
-LONGEST_TEXT, LONGEST_LIST = 200, 512           # of a key's value that is kept: one figure for each layer is
+LONGEST_LIST = 512              # of a key's value that is kept: one figure for each layer is
+MOST_KEPT = 1 << 16             # characters and figures of all keys together
 TOWER_PARTS = ("v.", "mm.", "a.")     # begin the names of tensors of a vision or audio tower
 
 
@@ -39,7 +40,7 @@ class Facts:
     def licence(self) -> str:
         """As the file names it, or ""."""
         named = (self.keys.get("general.license.name"), self.keys.get("general.license"))
-        return next((str(name)[:80] for name in named if name), "")
+        return next((one_line(str(name))[:80] for name in named if name), "")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -47,7 +48,7 @@ class Facts:
         said = [self.keys.get("general.name"), self.keys.get("general.basename")]
         said += [value for key, value in self.keys.items()
                  if key.startswith("general.base_model.") and key.endswith((".name", ".repo_url"))]
-        return tuple(dict.fromkeys(str(one) for one in said if one))
+        return tuple(dict.fromkeys(one_line(str(one)) for one in said if one))
 
 
 def holds_tower(header: Header) -> bool:
@@ -60,14 +61,13 @@ def facts_of(header: Header) -> Facts:
     held: Counter[str] = Counter()
     for tensor in header.tensors:
         held[tensor.type_name] += tensor.bytes
-    own = ("general.", "clip.", f"{header.architecture}.")
     return Facts(
-        architecture=header.architecture[:LONGEST_TEXT], name=_line(header.name),
-        kind=str(header.metadata.get("general.type") or "")[:LONGEST_TEXT],
+        architecture=one_line(header.architecture), name=header.name,
+        kind=one_line(str(header.metadata.get("general.type") or "")),
         ctx_tokens=header.ctx_tokens, parameters=header.parameters, weights_bytes=sum(held.values()),
         types=dict(held), has_template=bool(header.template),
         holds_tower=holds_tower(header),
-        keys={key: value for key, value in header.metadata.items() if key.startswith(own) and _is_short(value)})
+        keys=_own_keys(header))
 
 
 def to_json(facts: Facts) -> dict[str, Any]:
@@ -87,9 +87,21 @@ def from_json(values: Any) -> Facts:
     return Facts(**{field.name: values[field.name] for field in fields(Facts)})
 
 
-def _line(name: str) -> str:
-    """A name that a list can show: in one line, without what steers a terminal or turns a text around."""
-    return " ".join("".join(c if c.isprintable() else " " for c in name[:LONGEST_TEXT]).split())
+def _own_keys(header: Header) -> dict[str, Any]:
+    """The short values, those of the architecture first, and not more than a list can remember of each file."""
+    kept, left = dict[str, Any](), MOST_KEPT
+    for own in dict.fromkeys((f"{header.architecture}.", "clip.", "general.")):
+        for key, value in header.metadata.items():
+            if key.startswith(own) and _is_short(value):
+                left -= len(key) + _size(value)
+                if left < 0:
+                    return kept
+                kept[key] = value
+    return kept
+
+
+def _size(value: Any) -> int:
+    return sum(map(_size, value)) if isinstance(value, list) else len(value) if isinstance(value, str) else 1
 
 
 def _is_short(value: Any) -> bool:
@@ -97,4 +109,4 @@ def _is_short(value: Any) -> bool:
         return False
     if isinstance(value, list):
         return len(value) <= LONGEST_LIST and all(map(_is_short, value))
-    return not isinstance(value, str) or len(value) <= LONGEST_TEXT
+    return not isinstance(value, str) or len(value) <= LONGEST_NAME

@@ -5,6 +5,7 @@ that it is to stop, and starts again where the server ignores ranges; so its ses
 and the loop is ours.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from models.parts import Part, Wrong
 PATIENCE_S = 300.0              # since the last byte that came: how long a lost line is tried again
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
 LONGEST_REFUSAL_S = 900.0       # what the hub may ask us to wait after too many requests
+LONGEST_LOOK_S = 60.0           # between two looks at the clock; what is longer, the computer has slept
 MOST_REFUSALS = 5               # in a row: too many requests, or a link that is refused
 PASSING = (408, 500, 502, 503, 504)
 Result = TypeVar("Result")
@@ -32,11 +34,13 @@ class Way:
     Used by all of its threads.
     """
 
-    def __init__(self, repo: str, token: str | bool, patience_s: float = PATIENCE_S):
+    def __init__(self, repo: str, token: str | bool, patience_s: float = PATIENCE_S,
+                 clock: Callable[[], float] = time.monotonic):
         self.repo, self.token, self.patience_s = repo, token, patience_s
         self.stop = threading.Event()
         self.fetched_bytes = 0                  # over the network, what was skipped included
-        self._lock, self._notes, self._last = threading.Lock(), list[str](), 0.0
+        self._lock, self._notes, self._clock = threading.Lock(), list[str](), clock
+        self._looked, self._waited_s, self._has_come = clock(), 0.0, False
 
     def check(self) -> None:
         """Raise Paused if the download is to stop."""
@@ -52,11 +56,22 @@ class Way:
         """Bytes came: the hub is there. is_new: False for what is here already, which gets nobody on."""
         with self._lock:
             self.fetched_bytes += count
-            self._last = time.monotonic() if is_new else self._last
+            self._look()
+            if is_new:
+                self._has_come, self._waited_s = True, 0.0
 
     def is_lost(self) -> bool:
-        """True if nothing has come for longer than patience lasts, or nothing came at all yet."""
-        return time.monotonic() - self._last > self.patience_s if self._last else True
+        """True if nothing has come for longer than patience lasts, or nothing came at all yet.
+
+        The time in which the computer slept, which some systems' clocks count, is no waiting.
+        """
+        with self._lock:
+            self._look()
+            return self._waited_s > self.patience_s or not self._has_come
+
+    def _look(self) -> None:
+        now = self._clock()
+        self._waited_s, self._looked = self._waited_s + min(now - self._looked, LONGEST_LOOK_S), now
 
     def note(self, words: str) -> None:
         """Say it to whoever follows the download."""
@@ -107,11 +122,12 @@ def _pause(error: Exception, wait: float, way: Way, refusals: int) -> float | No
     status = hub_words.status_of(error)
     if status == 429:
         limit = parse_ratelimit_headers(response.headers)
-        asked = response.headers.get("Retry-After", "")
-        wait = limit.reset_in_seconds + 1 if limit and limit.remaining == 0 else int(asked) if asked.isdigit() else wait
+        asked = number(response.headers.get("Retry-After", ""))
+        wait = limit.reset_in_seconds + 1 if limit and limit.remaining == 0 else wait if asked < 0 else asked
         return wait if refusals <= MOST_REFUSALS and wait <= LONGEST_REFUSAL_S else None
     is_link = status == 403 and response.url.host != hub_words.hub_host()       # its time may be over: ask for another
-    is_passing = isinstance(error, httpx2.TransportError) or status in PASSING or is_link
+    is_cut = isinstance(error, httpx2.TransportError) and not isinstance(error, httpx2.UnsupportedProtocol)
+    is_passing = is_cut or status in PASSING or is_link
     return wait if is_passing and not way.is_lost() and refusals <= MOST_REFUSALS else None
 
 
@@ -127,7 +143,11 @@ def asked(wanted: Wanted, way: Way) -> tuple[str, int]:
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     found = get_hf_file_metadata(hf_hub_url(wanted.repo, wanted.name, revision=wanted.commit), token=way.token)
     way.came(0)
-    return found.etag or "", found.size if found.size is not None else wanted.bytes
+    size = wanted.bytes if found.size is None else found.size
+    if size < 0:
+        raise Wrong(f"{hub_words.hub_host()} says that {wanted.name} has {size} bytes, so it is no hub; check "
+                    "HF_ENDPOINT.")
+    return found.etag or "", size
 
 
 def fetch(wanted: Wanted, part: Part, way: Way) -> None:
@@ -166,17 +186,22 @@ def _stream(wanted: Wanted, part: Part, way: Way) -> None:
 def _begin(response: Any, part: Part, wanted: Wanted) -> int:
     """With which byte of the file the answer begins. Raises if it is an answer of something else."""
     from huggingface_hub.errors import FileMetadataError
-    begin, total = 0, response.headers.get("Content-Length", "")
+    begin, total = 0, number(response.headers.get("Content-Length", ""))
     if response.headers.get("Content-Type", "").startswith("text/html") and not wanted.name.endswith(".html"):
         raise FileMetadataError("a page was sent in place of the file")
     if response.status_code == 206:
-        span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-        begin = int(span.partition("-")[0]) if span.partition("-")[0].isdigit() else -1
+        span, _, whole = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        begin, total = number(span.partition("-")[0]), number(whole)
     is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
     if not 0 <= begin <= part.bytes:
         raise Wrong(f"What is sent for {wanted.name} is another piece of it than was asked for; try again later, or on "
                     "another network.")
-    if is_plain and total.isdigit() and int(total) != part.total_bytes:
+    if is_plain and 0 <= total != part.total_bytes:
         raise Wrong(f"{hub_words.hub_host()} says that {wanted.name} has {part.total_bytes:,} bytes, and what it sends "
-                    f"has {int(total):,}; try again later, or on another network.")
+                    f"has {total:,}; try again later, or on another network.")
     return begin
+
+
+def number(text: str) -> int:
+    """The number in a header; -1 for what is none, or longer than any that means something."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else -1

@@ -14,10 +14,11 @@ from models import sound
 from models.errors import UserError
 from models.reader import TOKENS, Memory, Reader, Tensor
 
-__all__ = ["Header", "Tensor", "fingerprint", "read_header", "read_metadata"]
+__all__ = ["LONGEST_NAME", "Header", "Tensor", "fingerprint", "one_line", "read_header", "read_metadata"]
 
 SPECIAL_TYPE = re.compile(rb"[^\x01\x06]")      # a token type that is neither normal nor byte
 SAMPLE_BYTES = 1 << 20
+LONGEST_NAME = 200              # of a text that is shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +33,11 @@ class Header:
 
     @property
     def architecture(self) -> str:
-        return str(self.metadata.get("general.architecture", ""))
+        return str(self.metadata.get("general.architecture", ""))[:LONGEST_NAME]
 
     @property
     def name(self) -> str:
-        return str(self.metadata.get("general.name") or self.path.stem)
+        return one_line(str(self.metadata.get("general.name") or self.path.stem))
 
     @property
     def template(self) -> str:
@@ -45,7 +46,7 @@ class Header:
     @property
     def ctx_tokens(self) -> int:
         value = self.metadata.get(f"{self.architecture}.context_length", 0)
-        return value if isinstance(value, int) else 0
+        return value if type(value) is int else 0
 
     @property
     def parameters(self) -> int:
@@ -88,7 +89,7 @@ def read_header(path: Path, memory: Memory | None = None) -> Header:
         if why:
             raise reader.damaged(why)
         return Header(path=path, bytes=reader.size, metadata=metadata, tensors=tensors, types=types,
-                      special_tokens=_special(pieces, reader.token_types))
+                      special_tokens=_special(pieces, reader.token_types) if pieces else {})
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
@@ -128,6 +129,11 @@ def _special(pieces: list[bytes], types: bytes) -> dict[int, str]:
     """Every word whose type is neither normal nor byte."""
     numbers = (found.start() for found in SPECIAL_TYPE.finditer(types))
     return {number: pieces[number].decode("utf-8", "replace") for number in numbers if number < len(pieces)}
+
+
+def one_line(text: str) -> str:
+    """A text that a list can show: short, in one line, without what steers a terminal or turns a text around."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:LONGEST_NAME]).split())
 
 
 def fingerprint(path: Path) -> str:

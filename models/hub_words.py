@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib import request
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from models import outside, runs, token
 from models.errors import UserError
@@ -18,13 +18,19 @@ PAGE = "https://huggingface.co"
 KEPT = " What was fetched is kept."             # ends the sentences about what may go better later
 FINE_GRAINED = "fine-grained token settings"        # part of what the hub says to a token without the right
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
+BROKEN = (errno.EIO, errno.ENXIO, errno.ENODEV, getattr(errno, "ESTALE", errno.EIO))    # a disk, or it was pulled out
 PENDING = "awaiting a review"
 DISABLED = "Access to this resource is disabled."
+
+
+class Gone(UserError):
+    """There is no such repository, it is closed, or whoever asks may not see it; another may have the same."""
 
 
 @contextmanager
 def words(repo: str, is_fetching: bool = True) -> Iterator[None]:
     """Raise what goes wrong with the hub inside as a UserError; what is no error of the hub stays as it is."""
+    check_endpoint()
     try:
         yield
     except (OSError, ValueError, RuntimeError, ImportError, _hub_errors()) as error:
@@ -44,7 +50,7 @@ def explained(error: BaseException, repo: str, is_fetching: bool = True) -> Base
     chain = list(_chain(error))
     for one in chain:
         if text := _of_here(one, repo) or _of_answer(one, repo):
-            return UserError(text if is_fetching else text.removesuffix(KEPT))
+            return (Gone if _is_gone(one) else UserError)(text if is_fetching else text.removesuffix(KEPT))
     for one in chain:
         if text := _of_way(one, chain):
             return UserError(text if is_fetching else text.removesuffix(KEPT))
@@ -55,6 +61,20 @@ def status_of(error: BaseException) -> int:
     """The HTTP status that the error, or one that led to it, came with; 0 if none did."""
     answers = (getattr(one, "response", None) for one in _chain(error))
     return next((int(one.status_code) for one in answers if one is not None), 0)
+
+
+def check_endpoint() -> None:
+    """Raise UserError if HF_ENDPOINT is set to what is no address."""
+    endpoint = os.environ.get("HF_ENDPOINT", "")
+    if endpoint and not (_split(endpoint) and hub_host()):
+        raise UserError(f"HF_ENDPOINT is {endpoint!r}, which is no address of a hub; set it to https://HOST, or unset "
+                        "it.")
+
+
+def _is_gone(error: BaseException) -> bool:
+    """True for an answer that says of a repository that there is none for the asker."""
+    from huggingface_hub.errors import DisabledRepoError, GatedRepoError, RepositoryNotFoundError
+    return isinstance(error, RepositoryNotFoundError | DisabledRepoError) and not isinstance(error, GatedRepoError)
 
 
 def _hub_errors() -> type[Exception]:
@@ -70,6 +90,12 @@ def _of_here(error: BaseException, repo: str) -> str:
     if isinstance(error, OSError) and error.errno in UNWRITABLE and error.filename:
         return (f"{error.filename} can not be written ({error.strerror}); make its folder writable, or set HF_HOME to "
                 "another one.")
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return (f"The disk takes no file as large as one of {repo} (FAT32 takes 4 GB at the most); set GALEN_HOME and "
+                "HF_HOME to folders of another disk, or choose a smaller type.")
+    if isinstance(error, OSError) and error.errno in BROKEN:
+        return (f"A disk failed while {repo} was fetched ({error.strerror}); check that it is connected, and start it "
+                f"again.{KEPT}")
     if isinstance(error, outside.Offline | OfflineModeIsEnabled):
         return (f"Galen is offline, so the hub can not be asked for {repo}; switch Offline off in Settings, "
                 "or use a file that is here.")
@@ -190,13 +216,23 @@ def _is_no_json(error: BaseException) -> bool:
 
 def hub_host() -> str:
     """The host that HF_ENDPOINT names, else the hub's own."""
-    return urlsplit(os.environ.get("HF_ENDPOINT") or PAGE).hostname or PAGE
+    at = _split(os.environ.get("HF_ENDPOINT") or PAGE)
+    return (at.hostname if at else "") or ""
+
+
+def _split(endpoint: str) -> SplitResult | None:
+    """None for what is no http address."""
+    try:
+        at = urlsplit(endpoint)
+        return at if at.scheme in ("http", "https") and at.port != 0 else None
+    except ValueError:
+        return None
 
 
 def proxy_shown() -> str:
     """HOST:PORT of the proxy on the way to the hub, without the name and password that may stand in it; "" if none."""
-    at = urlsplit(os.environ.get("HF_ENDPOINT") or PAGE)
-    if request.proxy_bypass(at.hostname or ""):
+    at = _split(os.environ.get("HF_ENDPOINT") or PAGE)
+    if at is None or request.proxy_bypass(at.hostname or ""):
         return ""
     proxies = request.getproxies()
     value = proxies.get(at.scheme) or proxies.get("all", "")

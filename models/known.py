@@ -16,6 +16,7 @@ from models.split import read_whole
 
 FILE = "known-models.json"
 VERSION = 1                     # to be raised when more is asked of a header, or other things
+NO_WEIGHTS = "{} holds words and figures of a model and no weights; get the whole model."
 Mark = tuple[tuple[int, int, int], ...]     # of each file: bytes, time of change and of its state's change in ns
 
 
@@ -39,7 +40,8 @@ def read(path: Path, memory: Memory | None = None) -> Seen:
             return Seen(facts=found, projector=projector_of(header))
         except UserError as error:
             return Seen(facts=found, problem=str(error))
-    return Seen(facts=found, problem=TOWER.format(found.name) if found.holds_tower else "")
+    why = TOWER.format(found.name) if found.holds_tower else "" if header.tensors else NO_WEIGHTS.format(path.name)
+    return Seen(facts=found, problem=why)
 
 
 class Known:
@@ -60,14 +62,14 @@ class Known:
     def keep(self, path: Path, mark: Mark, seen: Seen) -> None:
         """Remember what a file said."""
         self._seen[str(path)] = (mark, seen)
-        self._is_changed = True
+        self._is_changed = self._is_changed or seen.facts is not None   # nothing else is written
 
     def load(self) -> None:
         """Take what an earlier start saw. What is not there, damaged or of another version is left alone."""
         with suppress(UserError, OSError, KeyError, TypeError, ValueError):
             said = runs.read_json(_file())
-            if said["version"] == VERSION:
-                for path, one in dict(said["files"]).items():
+            for path, one in dict(said["files"]).items() if said["version"] == VERSION else ():
+                with suppress(KeyError, TypeError, ValueError):         # one of them costs none of the others
                     self._seen[path] = (tuple((size, time, 0) for size, time in one["mark"]), _from_json(one, path))
 
     def save(self, paths: Iterable[Path]) -> None:

@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models import runs
@@ -13,7 +13,7 @@ from models.errors import UserError
 from models.facts import Facts
 from models.folders import Folders
 from models.ggufs import ggufs_in
-from models.header import read_metadata
+from models.header import one_line, read_metadata
 from models.opened import full_path
 from models.shelf import EMBEDDED, Entry, Shelf
 from models.split import part_names, part_of
@@ -35,6 +35,7 @@ class LocalModel:
     path: Path
     notice: str = ""
     can_chat: bool = True       # False: it has no chat template, and makes vectors of texts
+    also: tuple[str, ...] = ()  # other names by which its program knows it
     place: str = ""             # the program that holds it; "" for Galen's own
     is_ours: bool = True        # False: Galen never deletes it
 
@@ -68,15 +69,14 @@ def models_of(entries: Iterable[Entry]) -> list[LocalModel]:
 def _told_apart(model: LocalModel) -> LocalModel:
     place = model.place or _place(model.path)
     title = model.title if model.place else f"{model.title} ({place})"
-    return LocalModel(name=str(model.path), title=title, path=model.path, notice=model.notice,
-                      can_chat=model.can_chat, place=model.place, is_ours=model.is_ours)
+    return replace(model, name=str(model.path), title=title)
 
 
 def _local_model(entry: Entry, facts: Facts) -> LocalModel:
     program = entry.spot.program
     title = f"{facts.name} · {facts.type_name} · {entry.bytes / 1e9:.2f} GB" + (f" ({program})" if program else "")
     return LocalModel(name=name_of(entry), title=title, path=entry.path, notice=notice_of(facts.name),
-                      can_chat=entry.can_chat, place=program, is_ours=entry.is_ours)
+                      can_chat=entry.can_chat, also=entry.spot.also, place=program, is_ours=entry.is_ours)
 
 
 def name_of(entry: Entry) -> str:
@@ -117,7 +117,7 @@ def find_model(name: str) -> Path:
                         f"python launcher.py export {path} --type Q8_0")
     models = chat_models()
     for model in models:
-        if name in (model.name, model.path.name):
+        if name in (model.name, model.path.name, *model.also):
             return model.path
     raise UserError(f"There is no model {name!r} here; there are {', '.join(m.name for m in models)}, "
                     "or give the path of a GGUF file.")
@@ -172,7 +172,7 @@ def _original(path: Path) -> str:
     base = "general.base_model.0."
     names = (said.get(base + "repo_url"), "/".join(str(said[base + key]) for key in ("organization", "name")
                                                    if said.get(base + key)), said.get("general.name"))
-    known = next((str(one) for one in names if one), "")
+    known = next((one_line(str(one)) for one in names if one), "")
     return f" (the file says it was made from {known})" if known else ""
 
 

@@ -18,11 +18,12 @@ from models.errors import UserError
 from models.library import HUB_NAME
 from models.quant_name import ENDING, part_of, stem, type_in, without_type
 
-WAIT_S = 20.0
+WAIT_S, LONGEST_S = 20.0, 90.0  # for each step of an answer; for all of it
 MATRIX = re.compile(r"(?:^|[-_.])imatrix$|^imatrix[-_.]", re.IGNORECASE)                # of a name without its ending
 PART_OF_MODEL = re.compile(r"^mtp[-_.]|[-_.](?:mtp|lora|adapter)$", re.IGNORECASE)      # of one without its type, too
 GONE = re.compile(r"_\d_\d$")    # of a type: layouts for one processor's instructions, which llama.cpp reads no more
 PROJECTOR = "mmproj"
+NOT_THERE = "not there"         # what the child says on stdout of a repository that is not there
 BEST_PROJECTORS = ("F16", "BF16", "Q8_0", "F32")        # F16: half the size of F32 at its quality, fast everywhere
 INDEX, WEIGHTS = "model.safetensors.index.json", "model.safetensors"
 BESIDE_WEIGHTS = re.compile(r".+\.(?:json|jinja)|tokenizer\.model|merges\.txt|vocab\.txt|README\.md"
@@ -35,6 +36,7 @@ class HubFile:
     name: str                   # its path in the repository
     bytes: int
     sha256: str = ""
+    git_id: str = ""            # of a small one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +61,20 @@ class Choice:
         return sum(file.bytes for file in self.files)
 
 
-def ask(repo: str, revision: str = "main") -> Listing:
-    """What the hub says that repo holds. Raises UserError if it does not say it."""
+def ask(repo: str, revision: str = "main", wait_s: float = LONGEST_S) -> Listing:
+    """What the hub says that repo holds. Raises UserError if it does not say it, Gone for one that is not there."""
     if not HUB_NAME.fullmatch(repo):
         raise UserError(f"{repo!r} is no name for a repository of the hub; write it as OWNER/NAME.")
-    done = subprocess.run([sys.executable, "-m", "models.listing", repo, revision], capture_output=True, text=True,
-                          encoding="utf-8", stdin=subprocess.DEVNULL, cwd=runs.ROOT,
-                          env=proxy.hidden() | online.environment())
+    try:
+        done = subprocess.run([sys.executable, "-m", "models.listing", repo, revision], capture_output=True, text=True,
+                              encoding="utf-8", stdin=subprocess.DEVNULL, cwd=runs.ROOT, timeout=wait_s,
+                              env=proxy.hidden() | online.environment())
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{hub_words.hub_host()} gave no whole answer about {repo} in {wait_s:g} s; try again, or on a "
+                        "faster network.") from None
     if done.returncode == 2:
-        raise UserError(done.stderr.strip().splitlines()[-1])
+        said = done.stderr.strip().splitlines()[-1]
+        raise hub_words.Gone(said) if done.stdout.strip() == NOT_THERE else UserError(said)
     if done.returncode:
         raise RuntimeError(f"Asking the hub for {repo} ended with status {done.returncode}:\n{done.stderr[-4000:]}")
     return from_json(json.loads(done.stdout.splitlines()[-1]))
@@ -76,10 +83,22 @@ def ask(repo: str, revision: str = "main") -> Listing:
 def asked_here(repo: str, revision: str = "main") -> Listing:
     """What ask() says, for a process that is online itself; an error of the hub rises as the hub library has it."""
     from huggingface_hub import HfApi
-    info = HfApi().model_info(repo, revision=revision, files_metadata=True, token=token.for_hub(), timeout=WAIT_S)
-    files = [HubFile(name=one.rfilename, bytes=one.size or 0, sha256=str(one.lfs.sha256) if one.lfs else "")
-             for one in info.siblings or () if _is_inside(one.rfilename)]
-    return Listing(repo=info.id, revision=str(info.sha), files=tuple(files), is_gated=bool(info.gated))
+    try:
+        info = HfApi().model_info(repo, revision=revision, files_metadata=True, token=token.for_hub(), timeout=WAIT_S)
+        files = tuple(_hub_file(one) for one in info.siblings or () if _is_inside(one.rfilename))
+    except (KeyError, TypeError, AttributeError) as error:      # the library takes an answer apart as it comes
+        raise UserError(f"What answered for {hub_words.hub_host()} is no hub: it says nothing of {repo} that can be "
+                        "read. Open a web page to log in to the network, or check HF_ENDPOINT.") from error
+    return Listing(repo=str(info.id), revision=str(info.sha), files=files, is_gated=bool(info.gated))
+
+
+def _hub_file(one: Any) -> HubFile:
+    """Raises TypeError for what is no file."""
+    size = one.size or 0
+    if not isinstance(size, int) or size < 0:
+        raise TypeError("no size of a file")
+    return HubFile(name=one.rfilename, bytes=size, sha256=str(one.lfs.sha256) if one.lfs else "",
+                   git_id="" if one.lfs else str(one.blob_id or ""))
 
 
 def from_json(values: dict[str, Any]) -> Listing:
@@ -178,6 +197,8 @@ def main(repo: str, revision: str = "main") -> None:
         with outside.reason(f"the hub: what {repo} holds"), hub_words.words(repo, is_fetching=False):
             print(json.dumps(asdict(asked_here(repo, revision))))
     except UserError as error:
+        if isinstance(error, hub_words.Gone):
+            print(NOT_THERE)
         print(error, file=sys.stderr)
         raise SystemExit(2) from error
 

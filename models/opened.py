@@ -33,5 +33,5 @@ def gemma_template() -> str:
 
 def full_path(path: Path) -> Path:
     """path in full, its folder resolved and its own name kept: a file of the hub's cache is a link to a bare number."""
-    whole = path.expanduser().absolute()
+    whole = runs.typed(path).absolute()
     return whole.parent.resolve() / whole.name

@@ -2,7 +2,7 @@
 
 NAME.part grows from its beginning, byte after byte. NAME is what the hub calls the content (its sha256, or git's id of
 a small file), so that whoever wants the same content goes on where another stopped. The parts lie in the folder of
-models and runs, in cache/downloads.
+models and runs, in cache/downloads; so does a note of each whole file whose sum was found right, which is read once.
 """
 
 import hashlib
@@ -10,8 +10,8 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from models import runs
 from models.errors import UserError
 
 PARTS = "downloads"             # in the cache of the user's folder
-LOCKS = "locks"
+LOCKS, SUMS = "locks", "sums"
 READ_BYTES = 1 << 20            # at a time, by the thread that sums
 FLUSH_BYTES = 256 << 20         # what may wait for the disk; else all of it would at the end
-LOCK_S = 0.5
+GIVEN_BACK_BYTES = 1 << 20
+LOCK_S, LOOK_S = 0.5, 0.1
 SHA256, GIT = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{40}")
 
 
@@ -55,6 +56,73 @@ def kept_bytes(etag: str) -> int:
 def path_of(etag: str) -> Path:
     """Where its part lies, or would."""
     return folder() / f"{etag}.part"
+
+
+def is_sound(path: Path, etag: str, check: Callable[[], None]) -> bool:
+    """True if the file holds that content. It is read, unless that was found before and the file is the same since.
+
+    check: called again and again; what it raises ends the reading. Raises UserError for a file that can not be read.
+    """
+    try:
+        if is_known(path, etag):
+            return True
+        before = _mark(path)
+        digest = _digest(etag, before[1])
+        with path.open("rb", buffering=0) as file:
+            while data := file.read(READ_BYTES):
+                check()
+                digest.update(data)
+        is_right = digest.hexdigest() == etag and _mark(path) == before
+    except FileNotFoundError:
+        return False                            # gone meanwhile
+    except OSError as error:
+        raise UserError(f"{path} can not be read ({error.strerror}), so nobody knows whether it is whole; make it "
+                        "readable, or set HF_HOME to another folder.") from error
+    if is_right:
+        remember(path, etag)
+    return is_right
+
+
+def is_known(path: Path, etag: str) -> bool:
+    """True if the file was found to hold that content, and is the same since."""
+    try:
+        return _known(etag).get(os.path.realpath(path)) == _mark(path)
+    except FileNotFoundError:
+        return False
+
+
+def known(etag: str) -> list[Path]:
+    """The files that were found to hold that content, and are the same since."""
+    return [path for path in map(Path, _known(etag)) if is_known(path, etag)]
+
+
+def remember(path: Path, etag: str) -> None:
+    """Note that the file holds that content."""
+    note = folder() / SUMS / f"{etag}.json"
+    with suppress(UserError, OSError):          # without the note it is read again
+        runs.make_folder(note.parent)
+        kept = {name: mark for name, mark in _known(etag).items() if os.path.exists(name)}
+        runs.write_json(note, {**kept, os.path.realpath(path): _mark(path)})
+
+
+def _known(etag: str) -> dict[str, list[int]]:
+    try:
+        said = runs.read_json(folder() / SUMS / f"{etag}.json")
+    except UserError:                           # not there, or damaged
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _mark(path: Path) -> list[int]:
+    """Changes whenever the file does: its number, bytes, times of change of its content and of its state."""
+    state = path.stat()
+    return [state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+
+
+def _digest(etag: str, total_bytes: int) -> Any:
+    if SHA256.fullmatch(etag):
+        return hashlib.sha256()
+    return hashlib.sha1(b"blob %d\0" % total_bytes, usedforsecurity=False)     # as git names a file
 
 
 def discard(etag: str) -> bool:
@@ -107,7 +175,7 @@ class Part:
             self.path.unlink()
         self._file = self.path.open("ab", buffering=0)
         self.bytes = self.kept = os.fstat(self._file.fileno()).st_size
-        self._sum = _Sum(self.path, self._digest())
+        self._sum = _Sum(self.path, _digest(etag, total_bytes))
         self._sum.grown_to(self.bytes)
         self._summed = self.bytes
 
@@ -119,34 +187,45 @@ class Part:
         self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Append. Raises Wrong if that is more than the file has, OSError if the disk is full; the rest is kept."""
+        """Append. Raises Wrong if that is more than the file has, OSError if the disk is full; the rest is kept.
+
+        A full disk gets a little back of it: others write there, too, and what is wrong is to be said somewhere.
+        """
         if self.bytes + len(data) > self.total_bytes:
             raise Wrong(f"The server sent more than the {self.total_bytes:,} bytes that this file has; try again.")
         left = memoryview(data)
         while left:                             # a disk that is nearly full takes a piece
-            count = self._file.write(left)
+            try:
+                count = self._file.write(left)
+            except OSError as error:
+                if runs.is_disk_full(error):
+                    self._give_back()
+                raise
             self.bytes += count
             left = left[count:]
         if self.bytes - self._summed >= READ_BYTES:     # the thread is not woken for each small piece
             self._sum.grown_to(self.bytes)
             self._summed = self.bytes
 
-    def is_right(self) -> bool:
-        """True once all is here, lies on the disk and has the right sum; if the sum is wrong, it is deleted."""
+    def _give_back(self) -> None:
+        with suppress(OSError):                 # not a plain file
+            self._file.truncate(max(0, self.bytes - GIVEN_BACK_BYTES))
+            self.bytes = os.fstat(self._file.fileno()).st_size
+
+    def is_right(self, check: Callable[[], None]) -> bool:
+        """True once all is here, lies on the disk and has the right sum; if the sum is wrong, it is deleted.
+
+        check: called again and again until the sum is there; what it raises ends that.
+        """
         assert self.bytes == self.total_bytes
         self._sum.grown_to(self.bytes)
-        is_right = self._sum.result() == self.etag
+        is_right = self._sum.result(check) == self.etag
         if is_right:
             os.fsync(self._file.fileno())
         self._file.close()
         if not is_right:
             self.path.unlink()
         return is_right
-
-    def _digest(self) -> Any:
-        if SHA256.fullmatch(self.etag):
-            return hashlib.sha256()
-        return hashlib.sha1(b"blob %d\0" % self.total_bytes, usedforsecurity=False)     # as git names a file
 
 
 class _Sum:
@@ -164,20 +243,19 @@ class _Sum:
             self._goal = count
             self._grown.notify()
 
-    def result(self) -> str:
-        """The sum of all bytes told so far, in hex. Raises what the thread met."""
-        self._end()
+    def result(self, check: Callable[[], None]) -> str:
+        """The sum of all bytes told so far, in hex. Raises what the thread met, and what check raises meanwhile."""
+        with self._grown:
+            self._is_over = True
+            self._grown.notify()
+        while not wait([self._future], LOOK_S).done:
+            check()
         return self._future.result()
 
     def abandon(self) -> None:
         """End the thread; nobody wants the sum."""
         with self._grown:
-            self._goal = 0
-        self._end()
-
-    def _end(self) -> None:
-        with self._grown:
-            self._is_over = True
+            self._goal, self._is_over = 0, True
             self._grown.notify()
         self._pool.shutdown(wait=True)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models import runs
 from models.elsewhere import hf_cache, lm_studio, ollama
 from models.errors import UserError
 from models.ggufs import is_projector, prefix_of
-from models.header import Header, Tensor, read_header
+from models.header import Header, Tensor, one_line, read_header
 
 CLIP, KIND = "clip", "gemma3"
 USUAL_MERGE = 4                 # patches a side that become one token, where no key says so
@@ -53,7 +54,7 @@ def projector_for(model: Header, asked: str) -> Path | None:
         raise UserError(f"{model.path.name} is the projector of a model that sees; choose the model itself, "
                         "and leave this file beside it.")
     if asked:
-        found = read_projector(Path(asked).expanduser().resolve())
+        found = read_projector(runs.typed(asked).resolve())
         if found.width != _width(model):
             raise UserError(f"{found.path.name} was made for a model of {found.width:,} columns and {model.path.name} "
                             f"has {_width(model):,}; choose the projector that came with the model.")
@@ -84,7 +85,7 @@ def projector_of(header: Header) -> Projector:
     """The same of a header that was read."""
     path = header.path
     if header.architecture != CLIP:
-        raise UserError(f"{path.name} is no projector but a {header.architecture} model; "
+        raise UserError(f"{path.name} is no projector but a {one_line(header.architecture)} model; "
                         "choose the file with mmproj in its name.")
     data = header.metadata
     kind = data.get("clip.projector_type") or data.get("clip.vision.projector_type")
@@ -95,7 +96,7 @@ def projector_of(header: Header) -> Projector:
     if why:
         raise UserError(f"{path.name} is damaged: {why}. Copy or download it again.")
     side, merge = data["clip.vision.image_size"], data.get("clip.vision.projector.scale_factor", USUAL_MERGE)
-    return Projector(path=path, name=str(data.get("general.name") or ""), bytes=header.bytes, side=side,
+    return Projector(path=path, name=one_line(str(data.get("general.name") or "")), bytes=header.bytes, side=side,
                      type_name=header.type_name,
                      tokens=(side // data["clip.vision.patch_size"] // merge) ** 2,
                      width=data["clip.vision.projection_dim"])
@@ -149,7 +150,7 @@ def _wrong_keys(header: Header) -> str:
             return f"it holds the key {key[:60]!r}, which no projector of this kind has"
     for key in FOREIGN:
         if data.get(key, False) is not False:
-            return f"its {key} is {data[key]!r}"
+            return f"its {key} is {repr(data[key])[:40]}"
     if not data.get("clip.has_vision_encoder") or not data.get("clip.use_gelu"):
         return "it does not say that it has a vision encoder with GELU"
     for key in ("clip.vision.image_mean", "clip.vision.image_std"):

@@ -3,7 +3,7 @@
 import re
 
 ENDING = ".gguf"
-PART = re.compile(r"-(\d{5})-of-(\d{5})$")      # of a file that was split, before its ending
+PART = re.compile(r"-([0-9]{5})-of-([0-9]{5})\Z")       # of a file that was split, before its ending
 TYPE = re.compile(
     r"(?<![a-z0-9])(?:i1[-_.])?((?:ud-)?(?:i?q\d(?:_(?:\d|k|nl|xxs|xs|s|m|l|xl))*|tq\d_\d|bf16|fp?16|fp?32"
     r"|mxfp4(?:_moe)?|nvfp4))(?![a-z0-9])", re.IGNORECASE)
@@ -29,11 +29,14 @@ def without_type(name: str) -> str:
 
 def stem(name: str) -> str:
     """The name without its ending and part number."""
-    plain = name[:-len(ENDING)] if name.lower().endswith(ENDING) else name
-    return PART.sub("", plain)
+    return PART.sub("", _plain(name))
 
 
 def part_of(name: str) -> tuple[int, int] | None:
     """(1, 3) for model-00001-of-00003.gguf; None for a whole file."""
-    found = PART.search(name[:-len(ENDING)] if name.lower().endswith(ENDING) else name)
+    found = PART.search(_plain(name))
     return (int(found.group(1)), int(found.group(2))) if found else None
+
+
+def _plain(name: str) -> str:
+    return name[:-len(ENDING)] if name.lower().endswith(ENDING) else name

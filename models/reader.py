@@ -12,12 +12,17 @@ from models.errors import UserError
 from models.tensor_types import TENSOR_TYPES
 
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+ONE = {form: struct.Struct("<" + form) for form in SCALARS.values()}
 STRING, ARRAY = 8, 9
-MAX_COUNTS = {"keys": 1 << 16, "tensors": 1 << 18, "array items": 1 << 22}      # far above any real file
+SWAPPED = (1 << 24, 2 << 24, 3 << 24)          # the versions, as they look from the other end
+MAX_COUNTS = {"keys": 1 << 16, "tensors": 1 << 17, "array items": 1 << 22}      # far above any real file
+MAX_WORDS = 1 << 20            # of a vocabulary: each is held against all others
 MAX_STRING = 1 << 25            # bytes; some files hold a whole tokenizer.json
 MAX_HEADER = 1 << 26            # bytes of keys and tensor table together
 MAX_DIMENSIONS = 4
+PLACE = {sides: struct.Struct(f"<{sides}QIQ") for sides in range(1, MAX_DIMENSIONS + 1)}       # shape, type, offset
 LONGEST_KEPT = 512              # arrays longer than this (vocabularies) are passed over, their length kept
+MOST_KEPT = 1 << 16             # items of all shorter arrays together
 LONGEST_NAME = 63               # bytes of a tensor's name that ggml has room for
 TOKENS, TOKEN_TYPES = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
 STEP_BYTES = 1 << 20            # read at once
@@ -72,7 +77,7 @@ class Reader:
     """One pass over the header of an open file."""
 
     def __init__(self, path: Path, file: BinaryIO, size: int, memory: Memory | None = None):
-        self.path, self.size, self.at = path, size, 0
+        self.path, self.size, self.at, self.kept = path, size, 0, 0
         self.vocabulary = Words()
         self.token_types = b""                  # of each word of it, one byte
         self._memory, self._file = memory or Memory(), file
@@ -84,6 +89,9 @@ class Reader:
             raise UserError(f"{self.path.name} is no GGUF model: it does not begin with GGUF.")
         self.at = 4
         version = self._scalar("I")
+        if version in SWAPPED:
+            raise UserError(f"{self.path.name} was written for computers that keep numbers the other way round "
+                            "(big-endian); get the usual file of this model.")
         if version not in (2, 3):
             raise UserError(f"{self.path.name} is a GGUF of version {version}; versions 2 and 3 can be read.")
         tensor_count, key_count = self._count("tensors"), self._count("keys")
@@ -101,7 +109,7 @@ class Reader:
         """The tensors with their place in the file, each aligned, within the file and apart from the others."""
         table = [self._tensor() for _ in range(count)]
         if not isinstance(alignment, int) or not 1 <= alignment <= 1 << 20 or alignment & (alignment - 1):
-            raise self.damaged(f"its alignment is {alignment!r}")
+            raise self.damaged(f"its alignment is {repr(alignment)[:40]}")
         start = -(-self.at // alignment) * alignment
         tensors = tuple(Tensor(name=t.name, shape=t.shape, type_name=t.type_name,
                                offset=start + t.offset, bytes=t.bytes) for t in table)
@@ -141,12 +149,14 @@ class Reader:
         return UserError(f"{self.path.name} is cut short: its header does not end within its "
                          f"{self.size:,} bytes. Copy or download it again.")
 
-    def _take(self, length: int) -> bytes:
+    def _take(self, length: int) -> bytearray:
         start = self._move(self.at + length)
-        return bytes(self.data[start:self.at])
+        return self.data[start:self.at]
 
     def _scalar(self, form: str) -> Any:
-        return struct.unpack("<" + form, self._take(struct.calcsize("<" + form)))[0]
+        one = ONE[form]
+        start = self._move(self.at + one.size)
+        return one.unpack_from(self.data, start)[0]
 
     def _count(self, what: str) -> int:
         number: int = self._scalar("Q")
@@ -154,7 +164,7 @@ class Reader:
             raise self.damaged(f"it claims {number:,} {what}")
         return number
 
-    def _bytes(self) -> bytes:
+    def _bytes(self) -> bytearray:
         length: int = self._scalar("Q")
         if MAX_STRING < length <= self.size - self.at:
             raise self.damaged(f"it holds a text of {length:,} bytes")
@@ -173,18 +183,27 @@ class Reader:
         item_kind, length = self._scalar("I"), self._count("array items")
         if item_kind in SCALARS:
             form = SCALARS[item_kind]
-            raw = self._take(length * struct.calcsize("<" + form))
+            raw = self._take(length * ONE[form].size)
             if key == TOKEN_TYPES and form == "i":
-                self.token_types = raw[::4]
-            return list(struct.unpack(f"<{length}{form}", raw)) if length <= LONGEST_KEPT else range(length)
+                self.token_types = bytes(raw[::4])
+            return list(struct.unpack(f"<{self._keep(length)}{form}", raw)) if length <= LONGEST_KEPT else range(length)
         if item_kind != STRING:
             raise self.damaged(f"the list {key[:60]!r} holds items of the type {item_kind}")
         if key != TOKENS and length <= LONGEST_KEPT:
-            return [self._string() for _ in range(length)]
+            return [self._string() for _ in range(self._keep(length))]
+        if key == TOKENS and length > MAX_WORDS:
+            raise self.damaged(f"it claims a vocabulary of {length:,} pieces")
         words = self._words(key, length)
         if key == TOKENS:
             self.vocabulary = words
         return range(length)
+
+    def _keep(self, length: int) -> int:
+        """The length of a short array, once it is seen that all of them together are not long."""
+        self.kept += length
+        if self.kept > MOST_KEPT:
+            raise self.damaged(f"its lists hold more than {MOST_KEPT:,} items")
+        return length
 
     def _words(self, key: str, count: int) -> Words:
         """The next count words, left as they lie."""
@@ -195,7 +214,8 @@ class Reader:
                 if self.data.startswith(known.raw, start):
                     return known
         self._pass(start, count)
-        words = Words(count, bytes(self.data[start:self.at]))
+        with memoryview(self.data) as data:
+            words = Words(count, bytes(data[start:self.at]))
         self._memory.keep(key, words)
         return words
 
@@ -216,12 +236,12 @@ class Reader:
     def _tensor(self) -> Tensor:
         raw = self._bytes()
         name, sides = raw.decode("utf-8", "replace"), self._scalar("I")
-        if not 1 <= len(raw) <= LONGEST_NAME or name.encode() != raw:
+        if not 1 <= len(raw) <= LONGEST_NAME or name.encode() != raw or not name.isprintable():
             raise self.damaged(f"a tensor is named {name[:60]!r}")
         if not 1 <= sides <= MAX_DIMENSIONS:
             raise self.damaged(f"the tensor {name[:60]!r} has {sides} dimensions")
-        shape = tuple(self._scalar("Q") for _ in range(sides))
-        kind, offset = self._scalar("I"), self._scalar("Q")
+        rest = PLACE[sides]
+        *shape, kind, offset = rest.unpack_from(self.data, self._move(self.at + rest.size))
         if kind not in TENSOR_TYPES:
             raise self.damaged(f"the tensor {name[:60]!r} has the unknown type {kind}")
         type_name, block, block_bytes = TENSOR_TYPES[kind]
@@ -229,6 +249,6 @@ class Reader:
         for side in shape[1:]:
             rows *= side
         if shape[0] % block or min(shape) < 1 or shape[0] * rows > 1 << 50:
-            raise self.damaged(f"the tensor {name[:60]!r} has the impossible shape {list(shape)} for {type_name}")
-        return Tensor(name=name, shape=shape, type_name=type_name, offset=offset,
+            raise self.damaged(f"the tensor {name[:60]!r} has the impossible shape {shape} for {type_name}")
+        return Tensor(name=name, shape=tuple(shape), type_name=type_name, offset=offset,
                       bytes=shape[0] // block * block_bytes * rows)

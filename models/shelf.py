@@ -5,7 +5,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models import fetched, runs
@@ -124,17 +124,19 @@ class Shelf:
                 self._stated[path] = _state(path)
             return self._stated[path]
 
-        found: dict[tuple[int, int], _Found] = {}
+        named: dict[tuple[int, int], list[tuple[Spot, list[_File]]]] = {}
         for spot in self._spots():
             states = [one for path in _files(spot) if (one := state(path))]
-            before = found.get(states[0].place) if states else None
-            if not states or (before and _use(before[0]) <= _use(spot)):
-                continue
+            if states:
+                named.setdefault(states[0].place, []).append((spot, states))
+        found: list[_Found] = []
+        for same in named.values():
+            spot, states = min(same, key=lambda one: _use(one[0]))
+            spot = _with_names(spot, [one for one, _ in same]) if len(same) > 1 else spot
             beside = [(path, _mark([one])) for path in spot.projectors
-                      if shown(str(path)) == str(path) and (one := state(path))]
-            found[states[0].place] = spot, states, _mark(states), beside
-        return sorted(found.values(),
-                      key=lambda one: (one[0].rank, 0 if one[0].rank == OTHERS else -one[1][0].changed_ns))
+                      if (one := state(path)) and shown(str(path)) == str(path)]
+            found.append((spot, states, _mark(states), beside))
+        return sorted(found, key=lambda one: (one[0].rank, 0 if one[0].rank == OTHERS else -one[1][0].changed_ns))
 
     def _spots(self) -> Iterator[Spot]:
         yield from own_spots(self._folders)
@@ -217,6 +219,14 @@ def _use(spot: Spot) -> tuple[bool, bool]:
     return bool(spot.problem), spot.has_go_template and not spot.is_known_template
 
 
+def _with_names(spot: Spot, same: list[Spot]) -> Spot:
+    """The spot with the other names under which its program has this very file for the same use."""
+    also = [one for one in same if one.name and (one.program, _use(one)) == (spot.program, _use(spot))]
+    spot = min(also, key=lambda one: one.name.count("/"), default=spot)         # without registry and owner
+    return replace(spot, also=tuple(sorted({one.name for one in also} - {spot.name})),
+                   projectors=tuple(dict.fromkeys(path for one in [spot, *also] for path in one.projectors)))
+
+
 def _files(spot: Spot) -> tuple[Path, ...]:
     return tuple(spot.path.with_name(name) for name in spot.parts) or (spot.path,)
 
@@ -238,7 +248,7 @@ def _mark(states: list[_File]) -> Mark:
 
 def _entries(found: list[_Found], known: list[tuple[Seen | None, list[Seen | None]]],
              ours: frozenset[str]) -> Iterator[Entry]:
-    home = runs.home()
+    home, links = runs.home(), dict[Path, bool]()
     for (spot, states, _, _), (seen, others) in zip(found, known, strict=True):
         facts = seen.facts if seen else None
         called = f"{spot.path}{spot.name}"
@@ -251,16 +261,21 @@ def _entries(found: list[_Found], known: list[tuple[Seen | None, list[Seen | Non
             projector = choose(width, facts.name, [one.projector for one in others if one and one.projector],
                                spot.is_own_projector)
         yield Entry(spot=spot, bytes=sum(one.size for one in states), changed=states[0].changed_ns / 1e9,
-                    is_ours=_is_ours(spot, ours, home), is_read=seen is not None or bool(spot.problem), facts=facts,
-                    projector=projector.path if projector else None, problem=problem)
+                    is_ours=_is_ours(spot, ours, home, links), is_read=seen is not None or bool(spot.problem),
+                    facts=facts, projector=projector.path if projector else None, problem=problem)
 
 
-def _is_link(folder: Path) -> bool:
-    return os.path.realpath(folder) != os.path.join(os.path.realpath(folder.parent), folder.name)
+def _is_linked(folder: Path, home: Path) -> bool:
+    """True for a folder that a link put into the user's folder, or among the runs or exports there."""
+    parts = folder.relative_to(home).parts
+    above = home / parts[0] if parts[:1] in (("runs",), ("exports",)) else home
+    return os.path.realpath(folder) != os.path.realpath(above) + str(folder)[len(str(above)):]
 
 
-def _is_ours(spot: Spot, ours: frozenset[str], home: Path) -> bool:
+def _is_ours(spot: Spot, ours: frozenset[str], home: Path, links: dict[Path, bool]) -> bool:
     folder = spot.path.parent
-    if spot.rank == OWN and folder != home and _is_link(folder):
-        return False                            # what it leads to may be any program's
+    if spot.rank in (OWN, EXPORTED):
+        if folder not in links:
+            links[folder] = _is_linked(folder, home)
+        return not links[folder]                # what a link leads to may be any program's
     return not spot.program or (bool(ours) and spot.program == HF_CACHE and fetched.is_ours(spot.path, ours))

@@ -3,34 +3,37 @@
 Source: llama.cpp's llama_split_path and gguf-split: llama.cpp opens the first part and finds the others by their names.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+from models import quant_name
 from models.errors import UserError
 from models.header import Header, read_header
 from models.reader import Memory
 
-PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf", re.IGNORECASE)
+ENDING = quant_name.ENDING
 MOST = 1000                     # parts
 
 
 def part_of(name: str) -> tuple[str, int, int] | None:
     """What a file name says: ("gemma", 1, 3); None for a model in one file."""
-    found = PART.fullmatch(name)
-    if found is None or not 1 <= int(found["number"]) <= int(found["count"]) <= MOST:
+    found, stem = quant_name.part_of(name), quant_name.stem(name)
+    if found is None or not name.lower().endswith(ENDING) or not stem or not 1 <= found[0] <= found[1] <= MOST:
         return None
-    return found["stem"], int(found["number"]), int(found["count"])
+    return stem, *found
 
 
 def part_names(name: str) -> list[str]:
     """The names of all parts of the model that the part called name belongs to; [name] for a model in one file."""
-    part = part_of(name)
-    if part is None:
-        return [name]
-    ending = name[-len(".gguf"):]
-    return [f"{part[0]}-{number:05}-of-{part[2]:05}{ending}" for number in range(1, part[2] + 1)]
+    return list(_each_name(name))
+
+
+def _each_name(name: str) -> Iterator[str]:
+    stem, _, count = part_of(name) or (name, 1, 0)
+    ending = name[-len(ENDING):]
+    return (f"{stem}-{number:05}-of-{count:05}{ending}" for number in range(1, count + 1)) if count else iter([name])
 
 
 def files_of(path: Path) -> list[Path]:
@@ -38,15 +41,16 @@ def files_of(path: Path) -> list[Path]:
     return [one for name in part_names(path.name) if (one := path.with_name(name)).is_file()]
 
 
-def missing(names: Iterable[str], there: Iterable[str]) -> str:
-    """"" or a sentence that names the parts that are not there."""
-    known = set(there)
-    gone = [name for name in names if name not in known]
+def missing(name: str, there: Collection[str]) -> str:
+    """"" or a sentence that names the parts that are not there; there: those of the same model that are."""
+    part, known = part_of(name), set(there)
+    gone = part[2] - len(known) if part else 0
     if not gone:
         return ""
-    more = f" and {len(gone) - 2} more" if len(gone) > 2 else ""
-    return (f"This model is in several parts, and {' and '.join(gone[:2]) if not more else ', '.join(gone[:2])}{more} "
-            f"{'is' if len(gone) == 1 else 'are'} missing; put all of them into one folder.")
+    first = list(islice((one for one in _each_name(name) if one not in known), 2))
+    more = f" and {gone - 2} more" if gone > 2 else ""
+    return (f"This model is in several parts, and {(', ' if more else ' and ').join(first)}{more} "
+            f"{'is' if gone == 1 else 'are'} missing; put all of them into one folder.")
 
 
 def read_whole(path: Path, memory: Memory | None = None) -> Header:
@@ -61,7 +65,7 @@ def read_whole(path: Path, memory: Memory | None = None) -> Header:
     names = part_names(path.name)
     if part[1] != 1:
         raise UserError(f"{path.name} is part {part[1]} of {part[2]} of a model; choose the first, {names[0]}.")
-    why = missing(names, [name for name in names if path.with_name(name).exists()])
+    why = missing(path.name, [name for name in names if path.with_name(name).exists()])
     if why:
         raise UserError(why)
     parts = [read_header(path.with_name(name), memory) for name in names]
@@ -74,7 +78,7 @@ def read_whole(path: Path, memory: Memory | None = None) -> Header:
     promised = first.metadata.get("split.tensors.count", len(tensors))
     if promised != len(tensors) or len({tensor.name for tensor in tensors}) != len(tensors):
         raise UserError(f"The {len(parts)} parts of {part[0]} hold {len(tensors)} tensors and the first one promises "
-                        f"{promised}: they are parts of different models. Download them again.")
+                        f"{repr(promised)[:40]}: they are parts of different models. Download them again.")
     return replace(first, bytes=sum(one.bytes for one in parts), tensors=tensors)
 
 

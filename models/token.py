@@ -26,6 +26,7 @@ BEGINS = ("hf_", "api_org_")    # of the tokens that the hub gives
 LOOKS_SO = re.compile(r"\b(hf_|api_org_)(?:(?:oauth|jwt)_[\w.-]+|[A-Za-z0-9]{20,})")
 ASSIGNED = re.compile(rf"\s*(?:export\s+)?({'|'.join(NAMES)})\s*=\s*(.*?)\s*")
 MOST_BYTES = 1 << 20
+AROUND = "\ufeff\u200b\u2060\0 \t\r\n\"'"        # what copying puts around a token
 PART = ".token.part"            # ends the names of files that store() writes
 
 
@@ -46,6 +47,12 @@ def find() -> Token | None:
     return token
 
 
+def behind() -> list[str]:
+    """Where further tokens were found, which do not count because that of find() goes before them."""
+    sources = list(dict.fromkeys(token.source for token in _found()))
+    return sources[1:]
+
+
 def for_hub() -> str | bool:
     """What the hub library is given as token=: the value; False if there is none, so that it looks for none itself.
 
@@ -60,13 +67,19 @@ def for_hub() -> str | bool:
 
 def given(text: str) -> str:
     """The token in what a person typed or pasted. Raises UserError, which does not repeat it, for what is none."""
-    value = text.removeprefix("\ufeff").strip().strip("'\"").strip()      # a mark that Windows puts before a text
+    value = text.strip(AROUND)
     if not value:
         raise UserError(f"No token was given; make one at {PAGE} and paste it.")
     if not WHOLE.fullmatch(value) or not value.startswith(BEGINS):
         raise UserError(f"That is no token of the hub: a token is one word and begins with hf_. Copy it from {PAGE}, "
                         "where a new one is shown once.")
     return value
+
+
+def decoded(data: bytes) -> str:
+    """The text of a small file or a pipe, as any system writes it."""
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))      # as `>` of PowerShell writes
+    return data.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
 
 
 def hidden(text: str) -> str:
@@ -145,9 +158,7 @@ def _unquoted(value: str) -> str:
 
 def _text(at: Path) -> str:
     """What a small text file holds; "" if there is none. Raises UserError if it can not be read."""
-    data = _bytes(at)
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))      # as `>` of PowerShell writes
-    return data.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
+    return decoded(_bytes(at))
 
 
 def _bytes(at: Path) -> bytes:

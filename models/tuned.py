@@ -19,7 +19,7 @@ def base_of(adapter: Path) -> str:
     named = [note.get("path"), _settings(adapter / CONFIG).get("base_model_name_or_path")]
     named = [name for name in named if isinstance(name, str)]
     for name in filter(None, named):
-        if name == DEMO_NAME or Path(name).expanduser().is_dir():
+        if name == DEMO_NAME or runs.typed(name).is_dir():
             return str(name)
     if note and note.get("fingerprint") == demo_fingerprint():
         return DEMO_NAME                        # the program was moved since

@@ -15,6 +15,7 @@ def work(job: Job) -> None:
     config = knobs.from_json(DownloadConfig, runs.read_json(job.folder / runs.CONFIG))
     for name in online.OFFLINE:                 # before the hub's library is imported; our own switch decides
         os.environ.pop(name, None)
+    online.settle()
     os.environ.update(online.QUIET)
     begun = time.monotonic()
 

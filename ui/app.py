@@ -1,5 +1,6 @@
 """The one server: a FastAPI app with the page mounted on it, and how it starts and ends."""
 
+import contextlib
 import gc
 import os
 import shutil
@@ -167,7 +168,10 @@ def _show_running(home: Path, opens: Opens) -> None:
 
 def _open_browser(url: str) -> threading.Thread:
     """Open url without waiting: some browsers come back only when they are closed."""
-    thread = threading.Thread(target=webbrowser.open, args=(url,), name="browser", daemon=True)
+    def open_it() -> None:
+        with contextlib.suppress(webbrowser.Error, ValueError, OSError):        # BROWSER may name what is none
+            webbrowser.open(url)
+    thread = threading.Thread(target=open_it, name="browser", daemon=True)
     thread.start()
     return thread
 
@@ -184,6 +188,7 @@ def _run(bench: Workbench, listener: socket.socket, held: instance.Instance, whe
          is_token_new: bool) -> None:
     from ui.api import token
     from ui.api.addresses import url as url_of
+    from ui.api.connection import Connection
     from ui.api.guard import Door
     shutil.rmtree(upload_folder(), ignore_errors=True)
     runs.make_folder(upload_folder())
@@ -198,7 +203,7 @@ def _run(bench: Workbench, listener: socket.socket, held: instance.Instance, whe
     bench.outside.follow()              # not before: what create_app imports stays offline
     import uvicorn
     server = uvicorn.Server(uvicorn.Config(
-        app, log_config=None, log_level="warning", access_log=False, server_header=False,
+        app, http=Connection, log_config=None, log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=CLOSE_S, proxy_headers=False))        # who asks is who connects, by no header
     # In the main thread uvicorn would take the signals and end the process by them, before the model's is closed.
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="server")

@@ -66,7 +66,7 @@ def create_model(name: str, num_labels: int, max_length: int = 512, fast_mode: b
 
 def load_model(folder: str) -> "Model":
     """The model that Model.save wrote. Raises UserError if folder holds none, or its language model is gone."""
-    path = Path(folder).expanduser()
+    path = runs.typed(folder)
     values = runs.read_json(path / SETTINGS)
     try:
         settings = Settings(**values)
@@ -81,7 +81,7 @@ def load_model(folder: str) -> "Model":
 
 def found(name: str) -> str:
     """The file or folder of a language model on this machine. Raises UserError if there is none of that name."""
-    path = Path(name).expanduser()
+    path = runs.typed(name)
     if path.exists():
         return str(path.resolve())
     folder = runs.home() / "runs" / name
@@ -169,7 +169,7 @@ class Model:
         """Write it into folder; load_model reads it. Raises UserError before train."""
         if self.fitted is None:
             raise UserError("There is nothing to save: train the model first.")
-        path = Path(folder).expanduser()
+        path = runs.typed(folder)
         runs.make_folder(path)
         self.fitted.save(path)
         runs.write_json(path / SETTINGS, dict(vars(self.settings)))

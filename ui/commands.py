@@ -1,36 +1,70 @@
 """The command line: each command reads its words, calls one action, shows the result."""
 
 import argparse
+import contextlib
+import errno
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from models import library, runs, token
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)        # Ctrl-C during these imports ends it without a traceback
+from models import library, online, runs, token
 from models.errors import UserError
+from tasks.visible import visible
+from ui import terminal
 from ui.arguments import build_parser
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")    # decided before any hub library is imported
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
+OF_THE_SYSTEM = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EIO}     # errors that are no bugs
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status: 0 done, 2 the user can fix it, 130 interrupted."""
+    terminal.open_streams()
+    online.settle()
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except UserError as error:
+        return _ended(str(error), 2)
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)        # once more ends it at once, without a traceback
+        return _ended("Stopped.", 130)
+    except BrokenPipeError:                 # `| head -1` has seen enough
+        terminal.close_output()
+        return 0
+    except OSError as error:
+        if error.errno not in OF_THE_SYSTEM and not runs.is_disk_full(error):
+            raise
+        terminal.close_output()
+        return _ended(f"{error.filename or 'The output'} can not be written or read ({error.strerror}).", 2)
+
+
+def _run(words: Sequence[str] | None) -> int:
     try:
         options = build_parser().parse_args(words)
-        return COMMANDS[options.command or "start"](options) or 0
-    except UserError as error:
-        print(token.hidden(" ".join(str(error).split())), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except SystemExit as ended:         # argparse has printed a help
+        return int(ended.code or 0)
+    return COMMANDS[options.command or "start"](options) or 0
+
+
+def _ended(words: str, status: int) -> int:
+    """Say on one line why a command ended; returns status."""
+    line = token.hidden(visible(" ".join(words.split())))
+    with contextlib.suppress(OSError):      # nobody can be told
+        print(f"\n{line}" if status == 130 and sys.stderr.isatty() else line, file=sys.stderr, flush=True)
+    return status
 
 
 def start(options: argparse.Namespace) -> int:
@@ -94,7 +128,7 @@ def _recipe(options: argparse.Namespace) -> str:
 
 def _trained(folder: Path, process: Any, seen: int, is_json: bool) -> int:
     """Follow a training to its end; promise against fact, and what comes next."""
-    from ui import jobs, terminal
+    from ui import jobs
     try:
         _follow(folder, process, f"Run folder: {folder}", seen)
     except jobs.Interrupted as error:
@@ -137,7 +171,6 @@ def _previewed(folder: Path, process: Any, is_json: bool) -> int:
 
 def _estimated(folder: Path, process: Any, is_json: bool) -> int:
     """Follow an estimate and print the promise; status 130 if it was stopped."""
-    from ui import terminal
     _follow(folder, process)
     if not (folder / runs.ESTIMATE).is_file():
         return 130
@@ -189,7 +222,7 @@ def _reported(job: Path) -> dict[str, Any]:
 
 def run_task(options: argparse.Namespace) -> int:
     """Do a task over a file in a child process and follow it; a run that was interrupted goes on."""
-    from ui import jobs, terminal
+    from ui import jobs
     from ui.actions import batch
     if options.resume:
         folder, process, seen = batch.resume(options.resume, options.out)
@@ -226,7 +259,7 @@ def _task(options: argparse.Namespace) -> Any:
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Score a model on a benchmark in a child process and follow it; without a benchmark, list them."""
-    from ui import jobs, terminal
+    from ui import jobs
     from ui.actions import evaluate
     if not options.benchmark:
         found = evaluate.benchmarks()
@@ -260,7 +293,6 @@ def run_chat(options: argparse.Namespace) -> int:
 
 def run_demo(options: argparse.Namespace) -> int:
     """The demonstration, with a table at the end."""
-    from ui import terminal
     from ui.actions import demo
     progress = terminal.Progress()
     try:
@@ -291,18 +323,21 @@ def run_doctor(options: argparse.Namespace) -> int:
     """Look at this computer, and say what was found and what to do; status 2 if something is to be mended."""
     from ui import token_view
     from ui.doctor import bundle, checkup
-    made = []
+    to, report, failure, made = options.bundle and bundle.place(options.bundle), "", None, []
     for finding in checkup.findings(options.network):
         made.append(finding)
         for line in [] if options.json else checkup.lines(finding):
             print(token_view.printable(line, sys.stdout), flush=True)
-    report = bundle.write(Path(options.bundle), made) if options.bundle else None
-    if options.json:
-        print(json.dumps({**checkup.as_json(made), "report": str(report or "")}))
-        return checkup.status(made)
-    print(checkup.verdict(made))
-    if report:
+    if to:
+        try:
+            report = str(bundle.write(to, made))
+        except UserError as error:          # what was found is told all the same
+            failure = error
+    print(json.dumps({**checkup.as_json(made), "report": report}) if options.json else checkup.verdict(made))
+    if report and not options.json:
         print(f"The report is {report}. It holds no texts and no names; look through it before you give it away.")
+    if failure:
+        raise failure
     return checkup.status(made)
 
 
@@ -317,13 +352,12 @@ def run_kit(options: argparse.Namespace) -> int:
 
 def _quoted(path: Path) -> str:
     """path as a shell of this system takes it for one word."""
-    from ui import terminal
     return terminal.quoted(str(path))
 
 
 def _follow(folder: Path, process: Any, first: str = "", seen: int = 0) -> None:
     """Show first and a job's events from byte `seen` on. Ctrl-C once asks the job to stop; it ends within a step."""
-    from ui import jobs, terminal
+    from ui import jobs
     progress = terminal.Progress()
     try:
         if first:

@@ -1,4 +1,4 @@
-"""The one running app of a folder: who holds it, and where its page is. Standard library only."""
+"""The one running app of a folder: who holds it, and where its page is."""
 
 import http.client
 import json
@@ -8,6 +8,9 @@ import time
 import urllib.request
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
+
+from models.errors import UserError
 
 LOCK_FILE = "app.lock"          # locked by the operating system while the app runs, so a killed app leaves no lock
 ADDRESS_FILE = "app.json"       # {"url": ..., "pid": ...}
@@ -62,10 +65,10 @@ def running_url(home: Path, wait_s: float = START_WAIT_S) -> str | None:
     until = time.monotonic() + wait_s
     while True:
         try:
-            url = json.loads((home / ADDRESS_FILE).read_text(encoding="utf-8"))["url"]
+            url = str(json.loads((home / ADDRESS_FILE).read_text(encoding="utf-8"))["url"])
             if is_answering(url):
                 return url
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             pass                # not published yet
         if time.monotonic() > until:
             return None
@@ -73,7 +76,10 @@ def running_url(home: Path, wait_s: float = START_WAIT_S) -> str | None:
 
 
 def is_answering(url: str) -> bool:
-    """True if a Galen answers at url. Asks this machine only, never through a proxy or where a redirect leads."""
+    """True if a Galen answers at url. Asks this machine only, whatever a copied folder names as its Galen, and never
+    through a proxy or where a redirect leads."""
+    if not _is_here(url):
+        return False
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay())
     try:
         with opener.open(url.rstrip("/") + "/health", timeout=ASK_TIMEOUT_S) as answer:
@@ -81,6 +87,17 @@ def is_answering(url: str) -> bool:
             return isinstance(said, dict) and said.get("status") == "ok"
     except (http.client.HTTPException, OSError, ValueError, RecursionError):
         return False
+
+
+def _is_here(url: str) -> bool:
+    # not before: a look into the file needs no package
+    from ui.api import addresses
+    try:
+        parts = urlsplit(url)
+        addresses.place(parts.hostname or "?")
+    except (UserError, ValueError):
+        return False
+    return parts.scheme == "http"
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):

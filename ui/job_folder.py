@@ -20,6 +20,8 @@ from ui import jobs
 JOB, WAITING, CLAIMED = "job.json", "waiting.json", "claimed.json"
 LIGHT = ("preview", "download")         # run beside the others
 TAKEN_OUT = "Taken out of the queue."
+ENDED = "Ended at once, as asked."
+KILLED = "killed"               # in the file that asks for the stop: the job was not left the time
 TAIL_BYTES = 1 << 16            # of the events: enough for some hundred
 SETTING_UP_S = 30.0             # a process that was just started has written nothing yet
 SAME_PROCESS_S = 2.0            # between two readings of the time at which a process began
@@ -176,11 +178,19 @@ def _changed_at(path: Path) -> float:
         return 0.0
 
 
+def is_deaf(folder: Path) -> bool:
+    """True once a job had all the time that a stop may take, whether it still runs or not."""
+    asked_at = _changed_at(folder / runs.STOP)
+    return asked_at > 0.0 and not jobs.is_recent(asked_at, jobs.STOP_WAIT_S)
+
+
 def kill(folder: Path) -> None:
     """End the job's process and those that it started, at once; nothing where none lives."""
     pid = _read(folder / runs.PID if jobs.is_running(folder) else folder / CLAIMED).get("pid")
     if not pid or not is_alive(folder):
         return
+    with contextlib.suppress(OSError):          # on a full disk it ends all the same
+        (folder / runs.STOP).write_text(KILLED, encoding="utf-8")
     with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):        # it ended by itself meanwhile
         process = psutil.Process(pid)
         for one in [*process.children(recursive=True), process]:
@@ -213,6 +223,8 @@ def end_of(folder: Path, events: list[dict[str, Any]]) -> End:
     if last.get("kind") in jobs.FINAL and last["t"] >= began:
         words = {"done": "Done", "stopped": "Stopped, as asked", "error": last.get("text", "")}[last["kind"]]
         return End(state=last["kind"], words=words)
+    if _was_killed(folder):
+        return End(state="stopped", words=ENDED)
     if claimed.get("exit") == jobs.REFUSED:
         return End(state="error", words=jobs.last_line(folder))
     signal = -claimed.get("exit", 0)
@@ -221,6 +233,13 @@ def end_of(folder: Path, events: list[dict[str, Any]]) -> End:
                                               f"{'; the memory may have run out' if signal == 9 else ''}).")
     line = jobs.last_line(folder)
     return End(state="interrupted", words=f"Interrupted (its last line: {line[:200]})." if line else "Interrupted.")
+
+
+def _was_killed(folder: Path) -> bool:
+    try:
+        return (folder / runs.STOP).read_text(encoding="utf-8") == KILLED
+    except (OSError, ValueError):
+        return False
 
 
 def began_at(folder: Path) -> float:

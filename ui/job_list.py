@@ -15,7 +15,7 @@ from ui import job_folder, jobs
 from ui.actions.model import CurrentModel
 from ui.job_folder import Asked
 from ui.job_packages import check_packages
-from ui.job_progress import progress
+from ui.job_progress import deaf_words, progress
 from ui.job_queue import JobQueue
 from ui.terminal import duration
 
@@ -33,6 +33,7 @@ class JobView:
     left_s: float | None        # seconds to go, None where it is not known
     words: str                  # what it is doing, or how it ended, one line
     started: float              # seconds since 1970; of a waiting one: when it was asked for
+    is_deaf: bool = False       # asked to stop a while ago, and still running: it can be ended at once
 
     @property
     def is_over(self) -> bool:
@@ -115,6 +116,13 @@ class JobList:
             job_folder.note_not_started(folder, "stopped", job_folder.TAKEN_OUT)
         elif job_folder.is_alive(folder):
             jobs.stop(folder)
+        self._queue.wake()
+
+    def end(self, folder: Path) -> None:
+        """End a job at once that was asked to stop and has not; what it has not kept is lost. UserError before that."""
+        if not self.view(folder).is_over and not (folder / runs.STOP).exists():
+            raise UserError("Ask the job to stop first; it keeps more of its work that way.")
+        job_folder.kill(folder)
         self._queue.wake()
 
     def delete(self, folder: Path) -> int:
@@ -208,10 +216,10 @@ def _look(folder: Path) -> JobView:
                        share=1.0 if end.state == "done" else None, started=started)
     now = progress(asked.kind, job_folder.config_of(folder), [one for one in events if one["t"] >= began],
                    time.time() - started)
-    is_stopping = (folder / runs.STOP).exists()
-    return JobView(folder=folder, kind=asked.kind, title=asked.title, state="running", share=now.share,
-                   left_s=None if is_stopping else now.left_s, words="Stopping" if is_stopping else now.words,
-                   started=started)
+    is_stopping, is_deaf = (folder / runs.STOP).exists(), job_folder.is_deaf(folder)
+    words = deaf_words(asked.kind) if is_deaf else "Stopping" if is_stopping else now.words
+    return JobView(folder=folder, kind=asked.kind, title=asked.title, state="running", share=now.share, words=words,
+                   left_s=None if is_stopping else now.left_s, started=started, is_deaf=is_deaf)
 
 
 def _changed(folder: Path) -> tuple[int, int]:

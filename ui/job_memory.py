@@ -62,7 +62,7 @@ def _of_model(name: str) -> float:
 
 def weights_folder(name: str) -> Path | None:
     """The folder that name means if its model is computed by transformers; None for a GGUF, or nothing."""
-    places = (Path(name).expanduser(), runs.home() / "runs" / name) if name else ()
+    places = (runs.typed(name), runs.home() / "runs" / name) if name else ()
     folder = next((one for one in places if one.is_dir()), None)
     if folder is None or (not (folder / ADAPTER_CONFIG).is_file() and not any(folder.glob("model*.safetensors"))
                           and any((*folder.glob("*.gguf"), *folder.glob(f"{runs.EXPORT}/*.gguf")))):

@@ -20,6 +20,10 @@ EXPORT_STEPS = (("Reading the model", 0.0, 0.02), ("Loading the reference", 0.02
 CHECKED = 0.55, 0.95            # of the whole: the checks, an equal part for each type
 CHECK_STEPS = (("Checking the prompts of ", 0.0, 0.02), ("Checking the structure of ", 0.0, 0.02),
                ("Comparing ", 0.02, 0.75), ("Checking where ", 0.77, 0.23))
+DEAF = "It was asked to stop and is still at work; a long step ends by itself. If it is ended now, {} is lost."
+LOST = {"train": "what it learned since its last checkpoint", "evaluate": "the answer that it is at",
+        "download": "the piece that is on its way",
+        **dict.fromkeys(("classify", "summarise", "answer"), "the row that it is at")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,11 @@ def progress(kind: str, config: Mapping[str, Any], events: Sequence[Mapping[str,
     if left is None and share is not None and share >= SURE_AFTER[0] and elapsed_s >= SURE_AFTER[1]:
         left = elapsed_s * (1 - share) / share
     return Progress(share=share, left_s=left, words=words)
+
+
+def deaf_words(kind: str) -> str:
+    """Of a job that has been asked to stop in vain: that it can be ended, and what is lost then."""
+    return DEAF.format(LOST.get(kind, "what it has done so far"))
 
 
 def _words(event: Mapping[str, Any]) -> str:

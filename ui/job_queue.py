@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.errors import UserError
 from ui import job_folder, job_memory, jobs
-from ui.actions.model import Busy, CurrentModel
+from ui.actions.model import Busy, CurrentModel, Place
 
 log = logging.getLogger("galen")
 
@@ -27,6 +27,7 @@ class JobQueue:
         self._unnoted: set[Path] = set()                # of those: what was started and not yet written down
         self._lending = contextlib.ExitStack()          # closed when the job that has the memory is over
         self._borrower: Path | None = None
+        self._next: tuple[Path, Place] | None = None    # the job that waits for the memory, and its place in the line
         self._why: dict[Path, str] = {}
         self._woken, self._is_closed = threading.Event(), False
         borrower = next((folder for folder in folders() if job_folder.has_memory(folder)
@@ -49,6 +50,7 @@ class JobQueue:
         self._is_closed = True
         self._woken.set()
         self._thread.join()
+        self._leave_line()
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -78,6 +80,8 @@ class JobQueue:
             self._take_back()
         self._why = {folder: f"Waits for {job_folder.asked_of(running or heavy[0]).title}." for folder in heavy
                      if folder != running}
+        if self._next and (running or self._next[0] not in heavy[:1]):          # taken out of the queue
+            self._leave_line()
         if heavy and not running:
             self._start_heavy(heavy[0])
         return bool(folders or self._children or self._borrower)
@@ -114,6 +118,7 @@ class JobQueue:
             except Busy:
                 self._why[folder] = "Waits until the answer that is being written has ended, to have its memory."
                 return
+        self._leave_line()                              # it fits beside the model now
         if not self._start(folder) and self._borrower == folder:
             self._take_back()
 
@@ -121,8 +126,16 @@ class JobQueue:
         return job_memory.needs_gpu(folder) or job_memory.needed_mb(folder) > job_memory.free_mb(self._model.pid)
 
     def _lend(self, folder: Path) -> None:
-        self._lending.enter_context(self._model.lent(job_folder.asked_of(folder).title, LEND_WAIT_S))
-        self._borrower = folder
+        title = job_folder.asked_of(folder).title
+        if self._next is None:                          # and until it has its turn, nobody passes
+            self._next = folder, self._model.line_up(title)
+        self._lending.enter_context(self._model.lent(title, LEND_WAIT_S, self._next[1]))
+        self._next, self._borrower = None, folder
+
+    def _leave_line(self) -> None:
+        if self._next:
+            self._model.leave(self._next[1])
+            self._next = None
 
     def _take_back(self) -> None:
         self._borrower = None

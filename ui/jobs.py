@@ -91,7 +91,8 @@ def _was_started_after(folder: Path, event: dict[str, Any]) -> bool:
 
 def stop(folder: Path) -> None:
     """Ask the job to stop; it obeys within one step."""
-    (folder / runs.STOP).touch()
+    if not (folder / runs.STOP).exists():       # the first time counts
+        (folder / runs.STOP).touch()
 
 
 def end(folder: Path, process: subprocess.Popen) -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models import runs
+from models import removal, runs
 from models.errors import UserError
 from tasks.visible import visible
 from ui.terminal import quoted, size
@@ -88,7 +88,7 @@ def _remove(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"freed_bytes": freed, "named_by": needed_by}))
         return 0
-    print(visible(f"{size(freed / 1e6)} freed."))
+    print(visible(removal.told(freed, size(freed / 1e6))))
     if needed_by:
         print(visible(f"These runs name it, and can not be repeated without it: {', '.join(needed_by)}."))
     return 0

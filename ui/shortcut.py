@@ -7,11 +7,12 @@ from pathlib import Path
 
 NAME = "Galen.desktop"          # git-ignored: it holds absolute paths
 STARTER, ICON = "Start-Linux.sh", "ui/icon.svg"
-# Source: Desktop Entry Specification 1.5, "The Exec key" and "Possible value types". Terminal=true: the first start
-# shows how the set-up goes on, and the window can be closed. /bin/sh: a name of a program must not hold "=".
+# Source: Desktop Entry Specification 1.5, "The Exec key" and "Possible value types"; Version=1.1, which has Actions, is
+# what older desktops know. Terminal=true: the first start shows how the set-up goes on, and the window can be closed.
+# /bin/sh: a name of a program must not hold "=".
 TEXT = """[Desktop Entry]
 Type=Application
-Version=1.5
+Version=1.1
 Name=Galen
 Comment=A medical-LLM workbench for your own computer
 Exec=/bin/sh {starter}

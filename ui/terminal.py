@@ -1,5 +1,7 @@
 """A job's events as lines in a terminal: progress that overwrites itself, or plain lines in a log."""
 
+import io
+import os
 import shlex
 import subprocess
 import sys
@@ -15,6 +17,32 @@ SHOWN_PROBLEMS = 10
 SCORES = {"accuracy": "accuracy", "subset_accuracy": "all labels right", "macro_f1": "macro F1",
           "micro_f1": "micro F1", "rouge_1": "ROUGE-1", "rouge_2": "ROUGE-2", "rouge_l": "ROUGE-L"}
 METRICS = {"rouge_l": "ROUGE-L", "macro_f1": "macro F1", "accuracy": "accuracy"}
+
+
+def open_streams() -> None:
+    """Let everything be printed: a closed stream becomes an empty one, and what an encoding lacks is spelled out.
+
+    Then no file that is opened later has the number of a closed stream, into which a library might print.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))      # noqa: SIM115, it stays
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace" if number else "replace")
+
+
+def close_output() -> None:
+    """Let what is still printed go nowhere where nobody takes it any more: a full disk, a program that has ended."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Progress:

@@ -15,7 +15,7 @@ from tasks.visible import visible
 from ui.actions import token as actions
 
 ASKED = "The token (it is not shown; paste it and press Enter): "
-MOST_CHARACTERS = 1 << 16       # read from a pipe
+MOST_BYTES = 1 << 16            # read from a pipe
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,9 +31,10 @@ def run(options: argparse.Namespace) -> int:
     model = actions.chosen(options.model)
     if options.test:
         return _said("", actions.test(model.repo), options.json)
-    text = _asked(model, not options.no_browser) if sys.stdin.isatty() else sys.stdin.read(MOST_CHARACTERS)
+    text = _asked(model, options) if sys.stdin.isatty() else _piped()
     if not text.strip() and sys.stdin.isatty() and actions.state().source:
-        return _said("The token that was there stays.", actions.test(model.repo), options.json)
+        return _said("The token that was there stays.", None if options.no_test else actions.test(model.repo),
+                     options.json)
     told, words = actions.keep(text, model.repo, not options.no_test)
     return _said(words, told, options.json)
 
@@ -45,20 +46,22 @@ def _status(is_json: bool) -> int:
     if now.problem:
         raise UserError(now.problem)
     if not is_json:
-        print(f"A token is there, from {now.source}." if now.source else
+        others = f" It goes before what is set in {', '.join(now.others)}." if now.others else ""
+        print(f"A token is there, from {now.source}.{others}" if now.source else
               f"There is no token. Make one at {token.NEW_PAGE}, then: python launcher.py token")
     return 0
 
 
-def _asked(model: actions.Gated, opens: bool) -> str:
+def _asked(model: actions.Gated, options: argparse.Namespace) -> str:
     """What is typed or pasted, after the pages it comes from were named and opened."""
     found = actions.state()
     _say(f"1. Make a token there (log in, then Create token): {token.NEW_PAGE}")
     _say(f"2. Accept the licence of {model.title} there: {model.page}")
-    if opens:
+    if not options.no_browser:
         actions.open_pages([token.NEW_PAGE, model.page])
     if found.source:
-        _say(f"There is a token already, from {found.source}; Enter alone keeps it and tests it.")
+        tests = "" if options.no_test else " and tests it"
+        _say(f"There is a token already, from {found.source}; Enter alone keeps it{tests}.")
     with warnings.catch_warnings():
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
@@ -66,8 +69,15 @@ def _asked(model: actions.Gated, opens: bool) -> str:
         except getpass.GetPassWarning as error:
             raise UserError("This terminal can not hide what is typed, so the token is not asked for here. Give it "
                             "through a pipe, or in Settings.") from error
-        except EOFError:
-            return ""
+        except (EOFError, UnicodeDecodeError) as error:     # or what was pasted is no text
+            _say("")
+            return "" if isinstance(error, EOFError) else "\ufffd"
+
+
+def _piped() -> str:
+    """What comes through a pipe, in any encoding; said first, for a person whose terminal is taken for one."""
+    _say("The token is read from the input, to its end.")
+    return token.decoded(sys.stdin.buffer.read(MOST_BYTES))
 
 
 def _said(words: str, told: Access | None, is_json: bool) -> int:

@@ -35,7 +35,7 @@ class Workbench:
         self.models = Models(home, self.settings, self.model, self.jobs)
         self.machine = Machine(self.model, self.settings)
         self.downloads = Downloads(self.jobs, self.outside, self.models)
-        self.offers = Offers(self.outside, self.machine)
+        self.offers = Offers(self.outside, self.machine, here=self.models.listed)
         self.chat = Chat(self.model, self.history)
         self.summaries, self.labellings = Summaries(self.model), Labellings(self.model)
         self.chore = Chore()

@@ -56,6 +56,6 @@ def _chosen(home: Path) -> Path | None:
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(LONGEST).decode("utf-8", "replace")
+            return file.read(LONGEST).decode("utf-8-sig", "replace")       # Windows programs write the mark
     except (OSError, ValueError):
         return ""

@@ -1,7 +1,8 @@
 """Ollama's store: manifests name a model and the blobs that it consists of.
 
 Source: Ollama's manifest/paths.go, manifest/manifest.go, server/images.go, envconfig/config.go and docs/faq: the place
-is OLLAMA_MODELS, else ~/.ollama/models; the Linux installer's service has /usr/share/ollama/.ollama/models.
+is OLLAMA_MODELS, else ~/.ollama/models; the Linux installer's service has /usr/share/ollama/.ollama/models. Its change
+15735: manifests-v2, whose host is ollama.com, holds links to manifests among the blobs, and lists of manifests.
 """
 
 import json
@@ -18,7 +19,8 @@ from models.elsewhere.spot import Spot, user_home
 from models.folders import Folders
 
 PROGRAM = "Ollama"
-HOST, NAMESPACE = "registry.ollama.ai", "library"       # left out of a name, as Ollama does
+HOSTS, NAMESPACE = ("registry.ollama.ai", "ollama.com"), "library"     # left out of a name, as Ollama does
+MANIFESTS = ("manifests-v2", "manifests")               # of one name in both the first counts
 SERVICE = Path("/usr/share/ollama/.ollama/models")
 LAYER = "application/vnd.ollama.image."
 DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})")
@@ -64,16 +66,16 @@ class Ollama:
                     yield spot
 
     def _manifests(self, store: Path) -> Iterator[Manifest]:
-        """Those under manifests/HOST/NAMESPACE/MODEL/TAG."""
-        names: list[tuple[str, ...]] = [()]
+        """Those under manifests/HOST/NAMESPACE/MODEL/TAG, each name once."""
+        folders = [store / name for name in MANIFESTS]
         for _ in range(3):
-            names = [(*name, inside) for name in names
-                     for inside in self._folders.list(store.joinpath("manifests", *name)).folders]
-        for name in names:
-            folder = store.joinpath("manifests", *name)
+            folders = [folder / inside for folder in folders for inside in self._folders.list(folder).folders]
+        done = set[str]()
+        for folder in folders:
             for tag in self._folders.list(folder).files:
                 manifest = self._read(folder / tag, store)
-                if manifest:
+                if manifest and manifest.name not in done:
+                    done.add(manifest.name)
                     yield manifest
 
     def _read(self, path: Path, store: Path) -> Manifest | None:
@@ -92,20 +94,38 @@ class Ollama:
 
 def read_manifest(path: Path, store: Path) -> Manifest | None:
     """The manifest at path; None for what is none, or has no model in it (safetensors, remote ones)."""
-    try:
-        if path.stat().st_size > LONGEST_MANIFEST:
-            return None
-        said = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    layers = said.get("layers") if isinstance(said, dict) else None
-    if not isinstance(layers, list):
-        return None
     host, namespace, model, tag = path.parts[-4:]
-    shown = ([host] if host != HOST else []) + ([namespace] if (host, namespace) != (HOST, NAMESPACE) else [])
-    found = Manifest("/".join([*shown, f"{model}:{tag}"]), *(
-        tuple(_blobs(layers, kind, store)) for kind in ("model", "projector", "adapter", "template")))
-    return found if found.models else None
+    shown = [host, namespace] if host not in HOSTS else [namespace] if namespace != NAMESPACE else []
+    for layers in _layers(_json(path), store):
+        found = Manifest("/".join([*shown, f"{model}:{tag}"]), *(
+            tuple(_blobs(layers, kind, store)) for kind in ("model", "projector", "adapter", "template")))
+        if found.models:
+            return found
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """What a small file says; nothing for one that says nothing."""
+    try:
+        is_small = path.is_file() and path.stat().st_size <= LONGEST_MANIFEST
+        said = json.loads(path.read_bytes()) if is_small else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _layers(said: dict[str, Any], store: Path) -> Iterator[list[Any]]:
+    """The layers of a manifest, or of each in a list of manifests, where it stands there or among the blobs."""
+    listed = said.get("manifests")
+    for one in [said, *(listed if isinstance(listed, list) else [])]:
+        digest = DIGEST.fullmatch(str(one.get("digest"))) if isinstance(one, dict) else None
+        whole = _json(_blob(digest[1], store)) if digest else one
+        if isinstance(whole, dict) and isinstance(layers := whole.get("layers"), list):
+            yield layers
+
+
+def _blob(digest: str, store: Path) -> Path:
+    return store / "blobs" / f"sha256-{digest.lower()}"
 
 
 def manifests_of(blob: Path) -> list[Manifest]:
@@ -113,7 +133,7 @@ def manifests_of(blob: Path) -> list[Manifest]:
     if blob.parent.name != "blobs" or not BLOB.fullmatch(blob.name):
         return []
     store = blob.parent.parent
-    found = [read_manifest(path, store) for path in sorted(store.glob("manifests/*/*/*/*")) if path.is_file()]
+    found = [read_manifest(path, store) for name in MANIFESTS for path in sorted(store.glob(f"{name}/*/*/*/*"))]
     return [one for one in found if one and blob in one.models]
 
 
@@ -135,7 +155,7 @@ def _blobs(layers: list[Any], kind: str, store: Path) -> Iterator[Path]:
         if isinstance(layer, dict) and layer.get("mediaType") == LAYER + kind:
             digest = DIGEST.fullmatch(str(layer.get("digest")))
             if digest:
-                yield store / "blobs" / f"sha256-{digest[1].lower()}"
+                yield _blob(digest[1], store)
 
 
 def _spot(manifest: Manifest) -> Spot | None:

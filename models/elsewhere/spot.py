@@ -14,8 +14,9 @@ class Spot:
     path: Path
     program: str = ""           # "Ollama", ...; "" for the embedded model and what lies in the user's own folder
     name: str = ""              # as that program calls it; "": its file name says enough
+    also: tuple[str, ...] = ()  # what else that program calls this very file
     repo: str = ""              # of the hub, where the place says so
-    parts: tuple[str, ...] = () # names of all files, of a model in several; the ones that are there or not
+    parts: tuple[str, ...] = () # names of the files that are there, of a model in several
     projectors: tuple[Path, ...] = ()   # that may belong to it
     is_own_projector: bool = False      # they belong to it whatever they call themselves: of one repository or manifest
     rank: int = 3               # where it stands in a list: models/shelf.py

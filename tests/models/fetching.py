@@ -1,5 +1,6 @@
 """A download job in a process of its own, against the local hub: run it, kill it, look at what it left."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -18,10 +19,22 @@ WAIT_S = 60.0
 
 @dataclass
 class Fetching:
-    """One computer, as it were: a folder with a home, a Hugging Face cache and run folders."""
+    """One computer, as it were: a folder with a home, a Hugging Face cache and run folders.
+
+    A context manager: what was started and runs still is ended.
+    """
     hub: Hub
     folder: Path
     more: dict[str, str] = field(default_factory=dict)          # environment
+    started: list[subprocess.Popen] = field(default_factory=list)
+
+    def __enter__(self) -> "Fetching":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.started:
+            process.kill()                      # nothing, when it has ended
+            process.wait()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -45,8 +58,10 @@ class Fetching:
         """Begin; what it prints goes to its log."""
         (run / runs.STOP).unlink(missing_ok=True)
         with (run / runs.LOG).open("ab") as log:
-            return subprocess.Popen([sys.executable, "-m", "models.worker", str(run)], env=self.environment,
-                                    cwd=runs.ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.started.append(subprocess.Popen([sys.executable, "-m", "models.worker", str(run)],
+                                                 env=self.environment, cwd=runs.ROOT, stdout=log, stderr=log,
+                                                 stdin=subprocess.DEVNULL))
+        return self.started[-1]
 
     def finish(self, run: Path, process: subprocess.Popen | None = None) -> tuple[int, str]:
         """Let it run to its end: exit status, and the last event's text or kind."""
@@ -83,8 +98,12 @@ class Fetching:
         return (run / runs.LOG).read_text(encoding="utf-8")
 
     def part_bytes(self) -> int:
-        """Of files that are on their way."""
-        return sum(path.stat().st_size for path in self.folder.glob("home/cache/downloads/*.part"))
+        """Of files that are on their way; one that gets its name meanwhile counts no more."""
+        found = 0
+        for path in self.folder.glob("home/cache/downloads/*.part"):
+            with contextlib.suppress(FileNotFoundError):
+                found += path.stat().st_size
+        return found
 
     def wait_for_part(self, count: int, process: subprocess.Popen) -> None:
         """Until so many bytes are here."""

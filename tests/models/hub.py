@@ -118,6 +118,8 @@ class Faults:
     is_portal: bool = False             # a hotel's log-in page in place of every answer
     shift: int = 0                      # the store sends, with 206, a range that begins so much later
     store_page: str = ""                # the store sends a page of that type, without its length, in place of files
+    headers: dict[str, str] = field(default_factory=dict)       # what the hub's answers about files say otherwise
+    api: Any = ...                      # what the hub's API answers about repositories
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,8 @@ class HubHandler(_Handler):
         one = repo.commits[commit].get(path)
         if one is None:
             raise Refusal(404, "EntryNotFound", "Entry not found")
-        linked = {"X-Repo-Commit": commit, "X-Linked-Size": str(one.bytes), "X-Linked-Etag": f'"{one.etag}"'}
+        linked = {"X-Repo-Commit": commit, "X-Linked-Size": str(one.bytes), "X-Linked-Etag": f'"{one.etag}"',
+                  **self.hub.faults.headers}
         if self._path.startswith("/api/"):
             return self.send_file(path, one, {"X-Repo-Commit": commit})
         if one.is_lfs:
@@ -260,7 +261,8 @@ class HubHandler(_Handler):
         if what == "xet-read-token":
             raise Refusal(500, "", "There is no xet here.")
         query = parse_qs(urlsplit(self.path).query)
-        return self._json(self._info(repo, commit, "blobs" in query))
+        said = self.hub.faults.api
+        return self._json(self._info(repo, commit, "blobs" in query) if said is ... else said)
 
     def _info(self, repo: Repo, commit: str, has_blobs: bool) -> dict[str, Any]:
         shown = [_sibling(path, one) if has_blobs else {"rfilename": path}

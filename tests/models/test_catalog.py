@@ -11,7 +11,7 @@ import transformers
 
 from convert.families import FAMILIES as EXPORTED
 from models import projector, runs
-from models.catalog import FILE, IMAGE, INFERENCE, STREAM, TUNE, Entry, GgufFile, catalog, entry_for, find
+from models.catalog import FILE, IMAGE, INFERENCE, STREAM, TUNE, Entry, GgufFile, catalog, entry_for, find, find_any
 from models.errors import UserError
 from models.library import HUB_NAME
 from models.quant_name import type_in
@@ -214,3 +214,14 @@ def test_gemma_4_is_tuned_as_the_catalog_says(tmp_path):
     assert torch.allclose(found["losses"], torch.cat(expected), atol=2e-5)
     adapted = [name for name, _ in model.named_parameters() if "lora_A" in name]
     assert adapted and all("language_model" in name for name in adapted)
+
+
+def test_any_repository_of_the_hub_is_an_entry_that_claims_nothing():
+    known = find("gemma-3-4b-it")
+    assert find_any(known.id) == find_any("hub:google:Gemma-3-4b-it") == known
+    assert find_any(f"hub:{known.ggufs[0].repo.replace('/', ':')}") == known
+    other = find_any("hub:someone:medical-thing-GGUF")
+    assert (other.title, other.hub_id, other.ggufs[0].repo) == ("medical-thing", *["someone/medical-thing-GGUF"] * 2)
+    assert not (other.parameters or other.is_gated or other.is_medical or other.licence or other.ctx_tokens)
+    with pytest.raises(UserError, match="no model 'no-such'"):
+        find_any("no-such")

@@ -26,9 +26,9 @@ STEP = 3 * CHUNK                # of the model: what each start brings before th
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Fetching]:
     """A hub with one GGUF, and a computer with nothing on it."""
-    with Hub() as hub:
+    with Hub() as hub, Fetching(hub, tmp_path) as computer:
         hub.add("google/x", {"model.gguf": MODEL, "config.json": b"{}"})
-        yield Fetching(hub, tmp_path)
+        yield computer
 
 
 def asked_ranges(here: Fetching) -> list[str]:

@@ -1,5 +1,6 @@
 """A download while something is wrong: with the way, with what is sent, with the disk, with the right to read it."""
 
+import hashlib
 import os
 import random
 import socket
@@ -12,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from models import download, outside, runs
+from models import download, hub_cache, outside, parts, runs
 from models.errors import UserError
-from models.fetch import Paused, Way, patiently
+from models.fetch import Paused, Way, number, patiently
 from models.hub_cache import Wanted
 from models.parts import Part, Wrong
 from tests.models.fetching import Fetching
@@ -28,9 +29,9 @@ TOKEN = "hf_" + "k3Yz" * 8
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Fetching]:
     """A hub with one GGUF, and a computer with nothing on it."""
-    with Hub() as hub:
+    with Hub() as hub, Fetching(hub, tmp_path) as computer:
         hub.add("google/x", {"model.gguf": MODEL, "config.json": b"{}"})
-        yield Fetching(hub, tmp_path)
+        yield computer
 
 
 def kept(here: Fetching, count: int) -> str:
@@ -208,6 +209,26 @@ def test_patience_lasts_from_the_last_byte_and_a_wait_ends_at_once():
         patiently(way, failing(99, lost, []))
 
 
+def test_a_night_asleep_is_no_waiting():
+    """Where the clock goes on while the lid is closed, the first error after it says nothing of the network."""
+    now = [0.0]
+    way = Way("google/x", False, patience_s=300.0, clock=lambda: now[0])
+    way.came(1)
+    now[0] += 8 * 3600
+    assert not way.is_lost()
+    looks = []
+    for _ in range(10):
+        now[0] += 30
+        looks.append(way.is_lost())
+    assert not looks[0] and looks[-1]
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("17", 17), ("", -1), ("\xb2", -1), ("-5", -1), ("9" * 5000, -1),
+                                             (" 7", -1), ("1e3", -1)])
+def test_numbers_in_headers(text: str, value: int):
+    assert number(text) == value
+
+
 @pytest.mark.parametrize(("status", "headers", "times", "is_waited_for"), [
     (429, {"Retry-After": "0"}, 3, True), (429, {"Retry-After": "0"}, 6, False),
     (429, {"Retry-After": "3600"}, 1, False), (429, {"RateLimit": '"api";r=0;t=0'}, 1, True),
@@ -239,6 +260,65 @@ def test_a_part_takes_no_more_than_the_file_has(galen_home: Path):
         with pytest.raises(Wrong, match="more than the 10 bytes"):
             part.write(b"678901")
         assert part.bytes == 5
+
+
+class Asked(Exception):
+    """Somebody wants to pause."""
+
+
+def ask() -> None:
+    raise Asked
+
+
+def test_a_pause_is_heard_while_a_sum_is_made(galen_home: Path):
+    size = 1 << 36              # with holes: takes no room, and a minute to read
+    path = parts.path_of("a" * 64)
+    with path.open("wb") as file:
+        file.truncate(size)
+    with Part("a" * 64, size) as part, pytest.raises(Asked):
+        part.is_right(ask)
+    with pytest.raises(Asked):
+        parts.is_sound(path, "a" * 64, ask)
+    assert path.stat().st_size == size
+
+
+def test_a_pause_is_heard_while_a_file_goes_to_another_disk(galen_home: Path):
+    wanted = Wanted(repo="google/x", commit="0" * 40, name="m.gguf", bytes=9, etag="a" * 64)
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == galen_home.stat().st_dev:
+        pytest.skip("there is no second disk here")
+    with tempfile.NamedTemporaryFile(dir=shared) as part:
+        part.write(b"123456789")
+        part.flush()
+        with pytest.raises(Asked):
+            hub_cache.place(Path(part.name), wanted, ask)
+        assert not [path for path in hub_cache.root().rglob("*") if path.is_file()] and os.path.exists(part.name)
+
+
+def test_a_file_is_read_once_and_again_when_it_changed(galen_home: Path):
+    path, other = galen_home / "m.gguf", galen_home / "other.gguf"
+    path.write_bytes(MODEL)
+    etag, asked = hashlib.sha256(MODEL).hexdigest(), list[int]()
+
+    def is_sound() -> bool:
+        return parts.is_sound(path, etag, lambda: asked.append(1))
+    assert is_sound() and asked
+    asked.clear()
+    assert is_sound() and not asked and parts.known(etag) == [path]
+    before = path.stat()
+    other.write_bytes(b"\0" * SIZE)
+    os.replace(other, path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))         # as a copying program would
+    assert not is_sound() and asked and parts.known(etag) == []
+    path.unlink()
+    assert not is_sound()
+
+
+def test_a_content_that_has_gone_gets_no_name(galen_home: Path):
+    wanted = Wanted(repo="google/x", commit="0" * 40, name="m.gguf", bytes=9, etag="a" * 64)
+    with pytest.raises(hub_cache.Lost):
+        hub_cache.link(wanted, lambda: None)
+    assert not os.path.lexists(hub_cache.pointer(wanted))
 
 
 def test_a_part_longer_than_the_file_is_begun_anew(galen_home: Path):

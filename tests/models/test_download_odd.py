@@ -1,15 +1,18 @@
 """A download beside odd neighbours: pages in place of files, caches as others left them, disks of little room."""
 
+import contextlib
+import os
 import random
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import constants, scan_cache_dir
 
-from models import download, runs
+from models import download, fetched, hub_cache, removal, runs
 from tests.models.fetching import Fetching
 from tests.models.hub import CHUNK, Hub
 from tests.small_disk import mounted
@@ -22,9 +25,9 @@ STEP = 3 * CHUNK
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Fetching]:
     """A hub with one GGUF, and a computer with nothing on it."""
-    with Hub() as hub:
+    with Hub() as hub, Fetching(hub, tmp_path) as computer:
         hub.add("google/x", {"model.gguf": MODEL, "config.json": b"{}"})
-        yield Fetching(hub, tmp_path)
+        yield computer
 
 
 def commit(here: Fetching) -> str:
@@ -67,34 +70,111 @@ def test_another_piece_than_was_asked_for_is_refused(here: Fetching):
     assert Path(here.get("two", "model.gguf")["files"][0]).read_bytes() == MODEL
 
 
-def placed_without_a_name(here: Fetching) -> tuple[Path, subprocess.Popen]:
-    """The run folder and process of a download whose content lies in the cache, while the hub lets nobody name it."""
+def test_once_all_has_come_the_hub_is_asked_no_more(here: Fetching):
     here.hub.faults.slow_after = STEP
     run = here.run_folder("one", "model.gguf")
     process = here.start(run)
     here.wait_for_part(STEP, process)
-    here.hub.faults.status = {"/resolve/": 503}
+    asked = len(here.hub.asked("hub"))
+    here.hub.faults.status = {"/": 503}
     here.hub.faults.slow_after = 0
-    here.wait_until(lambda: here.placed() == [SIZE])
-    return run, process
-
-
-def test_a_lost_line_while_the_names_are_made_is_passed_over(here: Fetching):
-    run, process = placed_without_a_name(here)
-    here.wait_until(lambda: any(one.status == 503 for one in here.hub.asked("hub", "HEAD")))
-    here.hub.faults.status = {}
     assert here.finish(run, process) == (0, "done")
-    assert here.hub.sent() == SIZE
+    assert len(here.hub.asked("hub")) == asked
+    here.hub.faults.status = {}
+    found = scan_cache_dir(here.cache)
+    assert not found.warnings and [one.file_name for repo in found.repos for version in repo.revisions
+                                   for one in version.files] == ["model.gguf"]
+    assert hub_cache.TAG in {path.name for path in here.cache.iterdir()}
 
 
 def test_killed_between_its_place_and_its_name_it_fetches_nothing_again(here: Fetching):
-    run, process = placed_without_a_name(here)
+    here.hub.add("google/two", {"a.gguf": MODEL[:500_000], "b.gguf": MODEL})
+    here.hub.faults.slow_after = STEP
+    run = here.run_folder("one", "a.gguf", "b.gguf", repo="google/two")
+    process = here.start(run)
+    here.wait_until(lambda: here.placed() == [500_000] and here.part_bytes() >= STEP)
     process.kill()
     process.wait()
     assert not here.models()
-    here.hub.faults.status = {}
+    here.hub.faults.slow_after = 0
     assert here.finish(run) == (0, "done")
-    assert here.hub.sent() == SIZE
+    assert len([one for one in here.hub.asked("store") if one.sent == 500_000]) == 1
+
+
+def test_the_version_that_was_listed_is_what_it_is_named_after(here: Fetching):
+    for k, other in enumerate(("b" * 40, "../../../x")):
+        here.hub.faults.headers = {"X-Repo-Commit": other}
+        result = here.get(f"{k}", "model.gguf")
+        assert Path(result["files"][0]).parent == snapshot(here) == Path(result["path"])
+
+
+@pytest.mark.parametrize("said", [{}, {"id": "google/x", "siblings": ["model.gguf"]},
+                                  {"id": "google/x", "siblings": [{"rfilename": "model.gguf", "size": "12"}]}])
+def test_what_is_no_listing_is_no_hub(here: Fetching, said: Any):
+    here.hub.faults.api = said
+    assert "What answered for 127.0.0.1 is no hub: it says nothing of google/x" in here.refused("one", "model.gguf")
+
+
+def test_a_length_that_can_be_none(here: Fetching):
+    here.hub.faults.headers = {"X-Linked-Size": "-5"}
+    assert "says that model.gguf has -5 bytes, so it is no hub" in here.refused("one", "model.gguf")
+
+
+@pytest.mark.parametrize("more", [{}, {"HF_HUB_DISABLE_SYMLINKS": "1"}])
+def test_a_damaged_file_of_the_right_length_is_fetched_anew(here: Fetching, more: dict[str, str]):
+    here.more = more
+    path = Path(here.get("one", "model.gguf")["files"][0])
+    sent = here.hub.sent()
+    assert here.get("two", "model.gguf")["fetched_bytes"] == 0
+    path.resolve().write_bytes(b"\0" * SIZE)   # as a power cut may leave it
+    with path.open("rb") as opened:
+        run = here.run_folder("three", "model.gguf")
+        assert here.finish(run) == (0, "done")
+        assert opened.read() == b"\0" * SIZE   # who has it open is not disturbed
+    assert path.read_bytes() == MODEL and here.hub.sent() == sent + SIZE
+    assert "The model.gguf that is here was damaged; it is fetched anew." in here.notes(run)
+    assert [size for size in here.files().values() if size >= SIZE] == [SIZE]
+
+
+def test_a_damaged_file_of_another_program_is_mended_and_stays_its_own(
+        here: Fetching, monkeypatch: pytest.MonkeyPatch):
+    named = snapshot(here) / "model.gguf"
+    blob = here.cache / "models--google--x" / "blobs" / etag(here)
+    named.parent.mkdir(parents=True)
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(MODEL[:-1] + b"?")
+    named.symlink_to(Path("../../blobs") / blob.name)
+    here.get("one", "model.gguf")
+    monkeypatch.setenv("GALEN_HOME", str(here.folder / "home"))
+    assert named.read_bytes() == MODEL and not fetched.is_ours(named)
+
+
+def test_an_unchanged_file_of_a_newer_version_is_ours_as_before(here: Fetching, monkeypatch: pytest.MonkeyPatch):
+    old = Path(here.get("one", "model.gguf")["files"][0])
+    here.hub.repos["google/x"].put({"config.json": b"{ }"})
+    result = here.get("two", "model.gguf")
+    new = Path(result["files"][0])
+    assert new != old and result["fetched_bytes"] == 0
+    monkeypatch.setenv("GALEN_HOME", str(here.folder / "home"))
+    assert fetched.is_ours(new) and removal.remove(new) == SIZE
+    assert not os.path.lexists(old) and not os.path.lexists(new) and here.placed() == []
+
+
+def test_without_links_equal_contents_are_fetched_once(here: Fetching):
+    here.more = {"HF_HUB_DISABLE_SYMLINKS": "1"}
+    here.hub.add("google/x", {"a.gguf": MODEL, "b/a.gguf": MODEL})
+    here.get("one", "a.gguf", "b/a.gguf")
+    here.hub.repos["google/x"].put({"config.json": b"{ }"})
+    result = here.get("two", "a.gguf")
+    assert Path(result["files"][0]).read_bytes() == MODEL and here.hub.sent() == SIZE
+
+
+def test_the_disk_is_asked_where_the_content_will_lie(here: Fetching):
+    with mounted(here.folder / "disk", 100) as disk:
+        here.cache.mkdir(parents=True)
+        (here.cache / "models--google--x").symlink_to(disk)
+        assert f"more on the disk of {disk}, and 0.10 GB are free" in here.refused("one", "model.gguf")
+        assert not here.hub.asked("store", "GET")
 
 
 def test_half_a_file_that_others_left_under_its_name_is_replaced(here: Fetching):
@@ -172,14 +252,17 @@ def test_a_disk_that_fills_in_the_middle(here: Fetching):
     with mounted(here.folder / "disk", 300) as disk:
         here.more = {"HF_HUB_CACHE": str(disk / "hub"), "GALEN_HOME": str(disk / "home")}
         here.hub.faults.slow_after = STEP
-        run = here.run_folder("one", "model.gguf")
+        run = disk / "home" / "runs" / "one"            # its events and log lie there, too
+        run.mkdir(parents=True)
+        runs.write_json(run / runs.CONFIG, {"repo": "google/x", "files": ["model.gguf"]})
         process = here.start(run)
         here.wait_until(lambda: sum(one.stat().st_size for one in disk.glob("home/cache/downloads/*.part")) >= STEP)
-        with (disk / "other").open("wb") as file:
-            file.write(b"\0" * (shutil.disk_usage(disk).free - 500_000))
+        with (disk / "other").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(b"\0" * 4096)
         here.hub.faults.slow_after = 0
-        assert here.finish(run, process)[0] == 2
-        assert "The disk is full" in here.log(run)
+        status, said = here.finish(run, process)
+        assert status == 2 and "The disk is full" in said and here.log(run).strip() == said
         (disk / "other").unlink()
         assert here.finish(run) == (0, "done")
         assert Path(runs.read_json(run / runs.RESULT)["files"][0]).read_bytes() == MODEL

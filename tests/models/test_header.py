@@ -1,5 +1,6 @@
 """GGUF headers: read right, and refused clearly when they are not whole."""
 
+import json
 import random
 import struct
 
@@ -7,8 +8,11 @@ import gguf
 import numpy as np
 import pytest
 
+from models import known
 from models.errors import UserError
+from models.facts import from_json, to_json
 from models.header import fingerprint, read_header
+from models.reader import Memory
 from models.tensor_types import TENSOR_TYPES
 
 SOUND = {
@@ -156,8 +160,69 @@ def test_mutations_end_in_a_header_or_a_sentence(small_gguf):
             assert small_gguf.name in str(error)
 
 
+WILD = ("", "\0", "a\0b", "\x1b[2J", "\u202eabc", "\n\r", "A" * 3000, "general.architecture", "clip", "adapter")
+FORMS = {0: "B", 1: "b", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+
+
+def text(said):
+    return struct.pack("<Q", len(said.encode())) + said.encode()
+
+
+def packed(rng, kind):
+    """A value of GGUF's type with that number, of the odd ones."""
+    if kind == 8:
+        return text(rng.choice(WILD))
+    if kind == 9:
+        inside, count = rng.choice([*FORMS, 8, 9, 13]), rng.choice([0, 1, 3, 20, 513, 2**22, 2**64 - 1])
+        some = range(min(count, 520))
+        return struct.pack("<IQ", inside, count) + b"".join(
+            text("w") if inside == 8 else packed(rng, inside) if inside in FORMS else bytes(12) for _ in some)
+    form = FORMS[kind]
+    if form in "fd":
+        return struct.pack("<" + form, rng.choice([0.0, -1.0, float("nan"), float("inf")]))
+    bits = 8 * struct.calcsize("<" + form)
+    return struct.pack("<" + form, rng.choice([0, 1, 2, 7, 2**(bits - 1) - 1] + [-1, -2**(bits - 1)] * (form in "biq")))
+
+
+def odd_header(rng):
+    """A file in which up to three keys have another type or value, stand twice, are lacking or were never heard of."""
+    keys = {name: (8, text(said)) for name, said in {
+        "general.architecture": "gemma3", "general.name": "A", "general.license": "B", "general.type": "model"}.items()}
+    keys |= {name: (4, struct.pack("<I", number)) for name, number in {
+        "general.alignment": 32, "gemma3.context_length": 2048, "gemma3.block_count": 1, "split.count": 1,
+        "gemma3.pooling_type": 1, "clip.vision.image_size": 896}.items()}
+    keys["tokenizer.ggml.tokens"] = 9, struct.pack("<IQ", 8, 2) + text("a") + text("b")
+    for _ in range(rng.randint(0, 3)):
+        name, kind = rng.choice([*keys, *WILD, "general.basename", "gemma3.expert_count"]), rng.choice([*FORMS, 8, 9])
+        keys[name] = kind, packed(rng, kind)
+    listed = [text(name) + struct.pack("<I", kind) + value for name, (kind, value) in keys.items()]
+    listed = rng.sample(listed, len(listed) - rng.randrange(2)) + rng.sample(listed, rng.random() < 0.1)
+    odd = rng.random() < 0.3
+    tensors = [text(rng.choice(WILD) if odd else name) + struct.pack(
+        "<IQQIQ", 2, 32, rng.choice([2**63, 0, 1]) if odd else 1, rng.choice([0, 8, 99]) if odd else 0, place)
+        for name, place in (("blk.0.attn_q.weight", 0), ("token_embd.weight", 128))]
+    counts = [rng.choice([len(one)] * 20 + [2**16, 2**64 - 1]) for one in (tensors, listed)]
+    return b"GGUF" + struct.pack("<IQQ", 3, *counts) + b"".join(listed + tensors) + bytes(400)
+
+
+def test_odd_headers_end_in_facts_that_can_be_kept_and_shown_or_in_a_sentence(tmp_path):
+    rng, path, memory, taken = random.Random(5), tmp_path / "odd.gguf", Memory(), 0
+    for _ in range(2000):
+        with path.open("r+b" if path.exists() else "wb") as file:       # in place: quicker than a new one
+            file.truncate(file.write(odd_header(rng)))
+        seen = known.read(path, memory)
+        taken += not seen.problem
+        assert len(seen.problem) < 500 and seen.problem.isprintable()
+        if facts := seen.facts:
+            assert json.dumps(to_json(from_json(json.loads(json.dumps(to_json(facts)))))) == json.dumps(to_json(facts))
+            assert all(one.isprintable() for one in (facts.name, facts.architecture, facts.licence, *facts.names))
+    assert 300 < taken < 1500
+
+
 @pytest.mark.parametrize(("content", "words"), [(b"", "only 0 bytes"), (b"hello, this is a text file", "no GGUF"),
-                                                (b"GGUF" + struct.pack("<IQQ", 9, 0, 0), "version 9")])
+                                                (b"GGUF" + struct.pack("<IQQ", 9, 0, 0), "version 9"),
+                                                (b"GGUF" + struct.pack("<IQQ", 1, 0, 0), "of version 1; "),
+                                                (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian")])
 def test_other_files_are_refused(tmp_path, content, words):
     (tmp_path / "x.gguf").write_bytes(content)
     with pytest.raises(UserError, match=words):

@@ -104,6 +104,8 @@ def test_what_lies_on_the_way(monkeypatch: pytest.MonkeyPatch):
         (OSError(errno.ENOSPC, "No space left on device"), "The disk is full: google/x could not be fetched whole"),
         (PermissionError(errno.EACCES, "Permission denied", "/models"), "/models can not be written"),
         (OSError(errno.EROFS, "Read-only file system", "/models"), "/models can not be written"),
+        (OSError(errno.EFBIG, "File too large"), "The disk takes no file as large as one of google/x (FAT32 takes 4"),
+        (OSError(errno.EIO, "Input/output error"), "A disk failed while google/x was fetched (Input/output error)"),
         (connect_error(outside.Offline("no")), "Galen is offline, so the hub can not be asked for google/x"),
     ]
     for error, words in cases:
@@ -118,6 +120,18 @@ def test_what_lies_on_the_way(monkeypatch: pytest.MonkeyPatch):
             (ValueError("Unknown scheme for proxy URL URL('foo://ada:s3cret@proxy.clinic')"), "is of a kind that can")]:
         told = hub_words.explained(error, "google/x")
         assert words in str(told) and "s3cret" not in str(told), told
+
+
+@pytest.mark.parametrize(("endpoint", "is_one"), [
+    ("hf-mirror.com", False), ("http://[::1", False), ("https://", False), ("ftp://hub.clinic", False),
+    ("https://hub.clinic:x", False), ("", True), ("https://hub.clinic:8443/hf/", True)])
+def test_an_endpoint_that_is_no_address(endpoint: str, is_one: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    if is_one:
+        hub_words.check_endpoint()
+    else:
+        with pytest.raises(UserError, match="which is no address of a hub; set it to https://HOST"):
+            hub_words.check_endpoint()
 
 
 def test_what_was_fetched_is_kept_is_said_only_where_something_can_have_been():

@@ -1,6 +1,7 @@
 """What a repository holds is asked of a hub with one question; its files are sorted as real publishers name them."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -186,10 +187,17 @@ def test_as_a_program_it_says_one_object(hub):
     assert done.returncode == 0 and from_json(json.loads(done.stdout)).files[0].name == "m-Q8_0.gguf"
     done = subprocess.run([sys.executable, "-m", "models.listing", "no/such"], capture_output=True, text=True,
                           cwd=runs.ROOT, env=online.environment())
-    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
+    assert done.returncode == 2 and done.stdout == "not there\n" and len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_model_that_was_split_twice_is_offered_once():
     once, again = ([f"m-Q8_0-0000{k}-of-0000{count}.gguf" for k in range(1, count + 1)] for count in (2, 3))
     assert chosen(listing("a/b", *again, *once)) == chosen(listing("a/b", *once, *again[:2])) == {"Q8_0": (once, "")}
     assert chosen(listing("a/b", *again, once[0])) == {"Q8_0": (again, "")}
+
+
+def test_a_hub_that_never_says_all_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(UserError, match="gave no whole answer about some/model in 0.5 s"):
+            ask("some/model", wait_s=0.5)

@@ -47,6 +47,11 @@ CLAIMS = [
     ([NAMED], {"tensors": 1 << 40}, "it claims 1,099,511,627,776 tensors"),
     ([NAMED], {"tensors": 1 << 17}, "a tensor is named ''"),
     ([NAMED, key("a", 9, struct.pack("<IQ", 9, 5))], {}, "holds items of the type 9"),
+    ([NAMED, *(key(f"a{k}", 9, struct.pack("<IQ", 8, 500) + bytes(4000)) for k in range(200))], {},
+     "its lists hold more than 65,536 items"),
+    ([NAMED, key("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, 4_000_000))], {},
+     "it claims a vocabulary of 4,000,000 pieces"),
+    ([NAMED], {"tensors": 1 << 18}, "it claims 262,144 tensors"),
 ]
 
 
@@ -114,7 +119,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         done.set()
 
     threading.Thread(target=read, daemon=True).start()
-    assert done.wait(20)
+    assert done.wait(60)
 
 
 def test_a_file_that_is_cut_while_it_is_read_is_refused(tmp_path, demo_gguf):

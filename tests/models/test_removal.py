@@ -1,9 +1,10 @@
 """Deleting takes what belongs to a file, and nothing else."""
 
+import os
 import shutil
 
 from models import fetched, runs
-from models.removal import remove
+from models.removal import KEPT, frees, remove, told
 from tests.models.places import in_hub_cache
 
 
@@ -17,8 +18,18 @@ def test_a_file_of_the_users_folder(galen_home, demo_gguf):
 def test_a_link_of_the_users_goes_and_what_it_leads_to_stays(galen_home, demo_gguf, tmp_path):
     shutil.copy(demo_gguf, tmp_path / "far.gguf")
     (galen_home / "a.gguf").symlink_to(tmp_path / "far.gguf")
-    remove(galen_home / "a.gguf")
+    assert frees(galen_home / "a.gguf") == remove(galen_home / "a.gguf") == 0
     assert (tmp_path / "far.gguf").exists() and not (galen_home / "a.gguf").is_symlink()
+
+
+def test_a_file_that_has_another_name_frees_nothing_and_that_is_told(galen_home, demo_gguf, tmp_path):
+    shutil.copy(demo_gguf, tmp_path / "theirs.gguf")
+    for name in ("a.gguf", "b.gguf"):
+        os.link(tmp_path / "theirs.gguf", galen_home / name)
+    assert frees(galen_home / "a.gguf") == remove(galen_home / "a.gguf") == 0 and KEPT in told(0, "0 MB")
+    (tmp_path / "theirs.gguf").unlink()
+    assert frees(galen_home / "b.gguf") == remove(galen_home / "b.gguf") == demo_gguf.stat().st_size
+    assert told(10, "10 MB") == "10 MB freed." and frees(galen_home / "b.gguf") == 0
 
 
 def test_a_file_of_the_hubs_cache_goes_with_its_blob_its_names_and_its_note(galen_home, demo_gguf, tmp_path):
@@ -40,6 +51,6 @@ def test_a_name_under_which_another_program_has_the_file_keeps_it(galen_home, de
     first = in_hub_cache(tmp_path / "hub", "jane/tiny", {"tiny.gguf": demo_gguf})
     theirs = in_hub_cache(tmp_path / "hub", "jane/tiny", {"tiny.gguf": demo_gguf}, "b" * 40)
     fetched.add("jane/tiny", first.name, "tiny.gguf")
-    assert remove(first / "tiny.gguf") == 0 and not first.exists()
+    assert frees(first / "tiny.gguf") == remove(first / "tiny.gguf") == 0 and not first.exists()
     assert (theirs / "tiny.gguf").read_bytes() == demo_gguf.read_bytes()
     assert remove(theirs / "tiny.gguf") == 0 and (theirs / "tiny.gguf").exists() and not fetched.notes()

@@ -6,12 +6,13 @@ import shutil
 import time
 from pathlib import Path
 
+import gguf
 import pytest
 
 from models import fetched, library, runs
 from models.known import FILE
 from models.shelf import INLINE, Shelf
-from tests.models.places import in_hub_cache, rewritten
+from tests.models.places import TEMPLATE, in_hub_cache, rewritten
 from tests.runtime.seeing import export_seeing, make_seeing
 from tests.ui.fakes import wait_for
 
@@ -90,8 +91,8 @@ def test_many_files_are_read_in_the_background(galen_home, demo_gguf):
     first = shelf.look()
     assert len(first) == INLINE + 13                    # all of them are seen at once
     assert [entry.is_read for entry in first].count(False) >= 1 and first[0].is_read
-    wait_for(lambda: all(entry.can_chat for entry in shelf.look()), 60)
-    wait_for(lambda: not shelf.is_reading, 10)
+    wait_for(lambda: all(entry.can_chat for entry in shelf.look()))
+    wait_for(lambda: not shelf.is_reading)
     again = Shelf()
     assert all(entry.is_read for entry in again.look()) and not again.is_reading
 
@@ -127,7 +128,7 @@ def test_parts_are_one_model_and_a_missing_one_is_told(galen_home, demo_gguf):
     assert library.name_of(big) == "big" and library.find_model("big") == parts[0]
     parts[0].unlink()
     _, big = shelf.look()
-    assert "big-00001-of-00003.gguf is missing" in big.problem and len(big.files) == 3
+    assert "big-00001-of-00003.gguf is missing" in big.problem and big.files == tuple(parts[1:])
     assert [model.name for model in library.models_of(shelf.look())] == ["demo"]
 
 
@@ -174,7 +175,7 @@ def test_several_threads_may_look(galen_home, demo_gguf):
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: (time.sleep(0.001), shelf.look())[1], range(40)):
             assert len(found) == INLINE + 6
-    wait_for(lambda: not shelf.is_reading, 60)
+    wait_for(lambda: not shelf.is_reading)
 
 
 def test_what_a_linked_folder_holds_is_never_galens(galen_home, demo_gguf, tmp_path):
@@ -226,3 +227,51 @@ def test_a_remembered_fact_of_a_wrong_kind_is_read_again(galen_home, demo_gguf, 
 def test_a_name_in_a_header_can_not_steer_a_terminal(galen_home, demo_gguf):
     rewritten(demo_gguf, galen_home / "x.gguf", text={"general.name": "A\x1b[2J\nmodel \u202eB"})
     assert Shelf().look()[1].facts.name == "A [2J model B"
+
+
+def test_what_a_system_hides_beside_a_file_is_none(galen_home, demo_gguf):
+    for name in ("._m.gguf", "._mmproj-m.gguf", ".gguf"):
+        (galen_home / name).write_bytes(b"\0\5\x16\7" + bytes(4092))
+    shutil.copy(demo_gguf, galen_home / "m.gguf")
+    assert names(Shelf()) == ["m.gguf"]
+
+
+def test_what_a_link_among_runs_and_exports_leads_to_is_never_galens(galen_home, demo_gguf, tmp_path):
+    for place in ("repo", "runs/mine/export"):
+        (tmp_path / place).mkdir(parents=True)
+        shutil.copy(demo_gguf, tmp_path / place / f"{Path(place).name}.gguf")
+    (galen_home / "exports").mkdir()
+    (galen_home / "exports" / "x").symlink_to(tmp_path / "repo")
+    (galen_home / "runs").symlink_to(tmp_path / "runs")         # all of them on another disk: that is the user's doing
+    assert {entry.path.name: entry.is_ours for entry in Shelf().look()[1:]} == {"repo.gguf": False, "export.gguf": True}
+
+
+def test_one_odd_file_among_those_that_are_known_costs_none_of_the_others(galen_home, demo_gguf):
+    for name in ("a", "b", "c"):
+        shutil.copy(demo_gguf, galen_home / f"{name}.gguf")
+    Shelf().look()
+    note = galen_home / "cache" / FILE
+    said = json.loads(note.read_text())
+    odd, *others = said["files"].values()
+    odd["facts"]["ctx_tokens"] = True
+    for one in others:
+        one["facts"]["name"] = "Remembered"
+    note.write_text(json.dumps(said))
+    assert sorted(entry.facts.name for entry in Shelf().look()) == ["Galen demo", *["Remembered"] * 3]
+
+
+def test_a_file_without_weights_is_told(galen_home):
+    writer = gguf.GGUFWriter(galen_home / "words.gguf", "gemma3")
+    writer.add_string(TEMPLATE, "{{ messages }}")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    entry = Shelf().look()[1]
+    assert "words.gguf holds words and figures of a model and no weights" in entry.problem and not entry.can_chat
+
+
+def test_what_is_remembered_of_a_file_is_little(galen_home, demo_gguf):
+    text = {f"general.x{number}": "x" * 200 for number in range(2000)}
+    rewritten(demo_gguf, galen_home / "x.gguf", text={**text, "general.license": "A\x1b[2J\nB"})
+    facts = Shelf().look()[1].facts
+    assert (galen_home / "cache" / FILE).stat().st_size < 150_000 and facts.keys["gemma3.block_count"]

@@ -1,6 +1,7 @@
 """A model in several files is read as one, and what is wrong with its parts is told."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,24 @@ def test_a_number_that_no_part_has_is_a_name_like_any_other(parts):
     found = list(ggufs_in(parts[0].parent, sorted(path.name for path in parts[0].parent.glob("*.gguf"))))
     assert [(spot.path.name, len(spot.parts)) for spot in found] == [
         ("big-00000-of-00003.gguf", 0), ("big-00001-of-00003.gguf", 3)]
+
+
+def test_thousands_of_lone_parts_cost_no_more_than_other_files():
+    names = [f"x{number:04}-00001-of-00900.gguf" for number in range(3000)]
+    found = list(ggufs_in(Path("models"), names))
+    assert len(found) == 3000 and sum(len(spot.parts) for spot in found) == 3000     # none that is not there
+    assert found[7].problem.startswith("This model is in several parts, and x0007-00002-of-00900.gguf, "
+                                       "x0007-00003-of-00900.gguf and 897 more are missing")
+
+
+@pytest.mark.parametrize("name", ["a-\u0660\u0660\u0660\u0660\u0661-of-00002.gguf", "a-00001-OF-00002.gguf",
+                                  "a-00001-of-00002\n.gguf", "-00001-of-00002.gguf", "a-00001-of-00002"])
+def test_what_llama_cpp_takes_for_no_part_is_none(name):
+    assert part_of(name) is None and part_names(name) == [name]
+
+
+def test_parts_of_two_splits_under_one_name_are_two_models():
+    names = ["m-00001-of-00002.gguf", "m-00001-of-00003.gguf", "m-00002-of-00002.gguf"]
+    whole, lone = ggufs_in(Path("models"), names)
+    assert whole.parts == (names[0], names[2]) and not whole.problem
+    assert lone.parts == (names[1],) and "m-00002-of-00003.gguf and m-00003-of-00003.gguf are missing" in lone.problem

@@ -32,7 +32,7 @@ def answer_text(page: Any) -> str:
 
 def first_words(page: Any) -> str:
     """The same, once there is something."""
-    return wait_for(lambda: page.wait_for_timeout(30) or answer_text(page), 20)
+    return wait_for(lambda: page.wait_for_timeout(30) or answer_text(page))
 
 
 def wait_until_done(page: Any, is_in_a_hurry: bool = True) -> str:
@@ -48,7 +48,7 @@ def wait_until_done(page: Any, is_in_a_hurry: bool = True) -> str:
 
 def wait_for_answer(page: Any, text: str) -> None:
     """Wait until the last answer reads text."""
-    wait_for(lambda: page.wait_for_timeout(30) or answer_text(page) == text, 20)
+    wait_for(lambda: page.wait_for_timeout(30) or answer_text(page) == text)
 
 
 def begin(page: Any, is_frozen: threading.Event) -> str:
@@ -57,8 +57,11 @@ def begin(page: Any, is_frozen: threading.Event) -> str:
         ask(page)
         first_words(page)
         is_frozen.set()
-        page.wait_for_timeout(500)                      # what was written before has arrived
+        looks = [""]
+        while len(looks) < 3 or len(set(looks[-3:])) > 1:       # until what was written before has arrived
+            page.wait_for_timeout(300)
+            looks.append(answer_text(page))
         if page.is_visible(STOP):
-            return answer_text(page)
+            return looks[-1]
         is_frozen.clear()                               # a short answer: it had ended already
     pytest.fail("no answer was long enough")

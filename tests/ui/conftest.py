@@ -70,7 +70,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("websocket", lambda socket: asked.append(socket.url))
         page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.accept()))
         page.on("console", lambda line: said.append(line.text) if line.type == "error" else None)
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         go_to(page, url)
         page.wait_for_function("document.querySelector('#facts').innerText.includes('tokens')")
         pages.append(page)

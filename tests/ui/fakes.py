@@ -79,11 +79,11 @@ def end_jobs(listed: JobList) -> None:
     """Stop what waits and runs, and wait for it."""
     for view in listed.all():
         listed.stop(view.folder)
-    wait_for(lambda: all(view.is_over for view in listed.all()), 30)
+    wait_for(lambda: all(view.is_over for view in listed.all()))
     listed.close()
 
 
-def wait_for(condition: Any, seconds: float = 5.0) -> Any:
+def wait_for(condition: Any, seconds: float = 60.0) -> Any:
     """The first true value of condition(); AssertionError if none comes in time."""
     import time
     until = time.monotonic() + seconds

@@ -24,7 +24,7 @@ def test_a_system_that_can_not_be_asked_is_told(tmp_path: Path, monkeypatch):
     jobs = Jobs("running")
     awake = KeepAwake(SettingsFile(tmp_path), jobs, look_s=0.02)
     try:
-        wait_for(lambda: jobs.asked > 5 and awake.problem in (REFUSED, ""), 15)
+        wait_for(lambda: jobs.asked > 5 and awake.problem in (REFUSED, ""))
     finally:
         awake.close()
 

@@ -42,7 +42,7 @@ def test_a_file_of_ones_own_is_scored_and_the_report_is_there_after_a_reload(app
     run = page.url.partition("run=")[2]
     assert [path.name for path in (app.home / "runs" / run / runs.DATA).iterdir()] == ["my questions.jsonl"]
     page.click("#evaluate-runs button[data-act=delete]")
-    wait_for(lambda: not (app.home / "runs" / run).exists(), 20)
+    wait_for(lambda: not (app.home / "runs" / run).exists())
     assert open_page.said == [f"Delete {run} with its report for good?"]
     page.wait_for_selector("#evaluate-runs .lead")
 

@@ -21,7 +21,7 @@ SLOW_MS = 120_000
 
 
 def pid_of(folder: Path) -> int:
-    return wait_for(lambda: (folder / runs.PID).exists() and runs.read_json(folder / runs.PID)["pid"], 60)
+    return wait_for(lambda: (folder / runs.PID).exists() and runs.read_json(folder / runs.PID)["pid"])
 
 
 def test_from_a_model_to_a_chat_with_its_checked_file(tmp_path: Path, open_page: Callable[..., Any]):
@@ -55,9 +55,9 @@ def test_from_a_model_to_a_chat_with_its_checked_file(tmp_path: Path, open_page:
         picture = page.locator(f"{RESULT} svg")
         assert picture.locator("circle.dot").count() == 1 and "size, MB" in str(picture.text_content())
         page.click(f"{RESULT} .file button")
-        wait_for(lambda: page.wait_for_timeout(50) or page.url.rstrip("/") == app.url, 60)
+        wait_for(lambda: page.wait_for_timeout(50) or page.url.rstrip("/") == app.url)
         page.wait_for_selector("#box textarea", timeout=SLOW_MS)
-        wait_for(lambda: app.health()["model"] and str(folder) in str(chosen(app)), 60)
+        wait_for(lambda: app.health()["model"] and str(folder) in str(chosen(app)))
         ask(page)
         assert wait_until_done(page)
     finally:

@@ -179,7 +179,7 @@ def test_nor_after_a_kill(place: Place, moment: str):
         elif moment == "reading":
             choose(page, "killed.txt", f"A letter about {WORD}.")
             chip = page.locator("#waiting:has-text('killed.txt')")
-            wait_for(lambda: [*(place.home / "cache").rglob("file.txt")] or chip.count(), 20)
+            wait_for(lambda: [*(place.home / "cache").rglob("file.txt")] or chip.count())
         else:
             go_to(page, place.app.url + "/summarise")
             page.fill("#dialogue textarea", f"Doctor: {WORD} and {WORD}?\nPatient: {WORD}.")

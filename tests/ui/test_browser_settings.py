@@ -134,10 +134,10 @@ def test_back_up_download_and_restore(app, open_page):
     page.click("#backup")
     page.wait_for_selector("#backups a:has-text('Download')")
     address = page.get_attribute("#backups a", "href")
-    with urllib.request.urlopen(app.url + address, timeout=10) as answer:
+    with urllib.request.urlopen(app.url + address, timeout=60) as answer:
         assert answer.read(2) == b"PK"
     with pytest.raises(urllib.error.HTTPError, match="404"):
-        urllib.request.urlopen(app.url + "/files/backup/..%2fsettings.json", timeout=10)
+        urllib.request.urlopen(app.url + "/files/backup/..%2fsettings.json", timeout=60)
     page.click("#backups button:has-text('Restore')")
     page.wait_for_selector("#chore p.caution:has-text('takes its place')")
     reload(page)                                       # it waits, whoever looks

@@ -19,7 +19,7 @@ def test_stop_asks_for_the_jobs_and_says_when_galen_has_ended(demo_gguf, tmp_pat
     app = RunningApp(tmp_path, demo_gguf).wait_until_loaded()
     page = open_page(app.url)
     page.wait_for_selector("#frame[data-open]")
-    wait_for(lambda: has_begun(folder), 30)
+    wait_for(lambda: has_begun(folder))
     page.click("#stop-galen")
     page.wait_for_selector("#stop-not")
     assert "Training one" in page.inner_text("#ended li")
@@ -30,5 +30,5 @@ def test_stop_asks_for_the_jobs_and_says_when_galen_has_ended(demo_gguf, tmp_pat
     page.click("#stop-all")
     page.wait_for_selector("#ended[data-done]", timeout=60_000)
     assert "Galen has ended" in page.inner_text("#ended") and "close this tab" in page.inner_text("#ended")
-    assert app.process.wait(30) == 0
+    assert app.process.wait(60) == 0
     assert json.loads((folder / runs.EVENTS).read_text().splitlines()[-1])["kind"] == "stopped"

@@ -157,7 +157,7 @@ def test_200_texts_killed_midway_go_on_and_are_scored(app, open_page, papers):
     page.click(".start")
     page.wait_for_selector(".job.running")
     folder = app.home / "runs" / re.search(r"run=(classify-[\d-]+)", page.url)[1]
-    wait_for(lambda: (folder / runs.EVENTS).is_file() and '"done"' in (folder / runs.EVENTS).read_text(), 60)
+    wait_for(lambda: (folder / runs.EVENTS).is_file() and '"done"' in (folder / runs.EVENTS).read_text())
     with app.slowed():                                  # its model too
         page.wait_for_selector(".job.running .bar[aria-valuenow]")
         page.wait_for_selector(".rows tbody tr >> nth=19")

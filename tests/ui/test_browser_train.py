@@ -1,13 +1,21 @@
 """A training in a real Chromium: from a table to an adapter, with the page closed, stopped and resumed on the way."""
 
+import os
 import re
+import time
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 
-from models import runs
+from models import knobs, runs
+from tests.ui import small_job
 from tests.ui.conftest import CHROMIUM, reload
 from tests.ui.fakes import wait_for
+from train.config import TrainConfig
+from ui import job_folder
+from ui.job_folder import Asked
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")]
@@ -61,7 +69,7 @@ def test_the_demonstration_is_one_click_and_deleted_with_its_space(app, open_pag
     page.click(f"#train-list button[data-run='{name}']")
     page.wait_for_selector("#train-list .empty")
     assert open_page.said == [f"Delete {name} with its rows and adapter? It frees 1 MB."]
-    wait_for(lambda: "run=" not in page.url, 10)
+    wait_for(lambda: "run=" not in page.url)
     assert not list((app.home / "runs").glob(f"{name}*"))
 
 
@@ -77,14 +85,14 @@ def test_two_pages_on_one_draft_overwrite_nothing(app, open_page):
         one.evaluate("trainSteps.open(2)")
     fill(page, "epochs", "0.5")
     page.press("#TrainConfig-epochs :is(input, textarea)", "Tab")
-    wait_for(lambda: "epochs=0.5" in runs.read_json(draft)["settings"], 20)
+    wait_for(lambda: "epochs=0.5" in runs.read_json(draft)["settings"])
     fill(other, "rank", "4")                            # which still shows the epochs of before
     other.press("#TrainConfig-rank :is(input, textarea)", "Tab")
-    wait_for(lambda: "rank=4" in runs.read_json(draft)["settings"], 20)
+    wait_for(lambda: "rank=4" in runs.read_json(draft)["settings"])
     assert "epochs=0.5" in runs.read_json(draft)["settings"]
     other.wait_for_function("document.querySelector('#TrainConfig-epochs :is(input, textarea)').value === '0.5'")
     page.check("#train-recipe input[value=answer]")
-    wait_for(lambda: runs.read_json(draft)["recipe"] == "answer", 20)
+    wait_for(lambda: runs.read_json(draft)["recipe"] == "answer")
     other.click("#train-promise")                       # what it would promise is not what it shows
     other.wait_for_selector(".toast-body:has-text('Another page has changed this run')")
     assert other.is_checked("#train-recipe input[value=answer]") and runs.read_json(draft)["settings"] == []
@@ -157,3 +165,25 @@ def test_from_a_table_to_an_adapter(app, open_page, table):
 def app_events(folder: Path) -> list[dict]:
     import json
     return [json.loads(line) for line in (folder / runs.EVENTS).read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_run_that_does_not_stop_can_be_ended_at_once(app, open_page):
+    """In the place of the training a job that hears nothing."""
+    folder = app.home / "runs" / "deaf-1"
+    folder.mkdir(parents=True)
+    runs.write_json(folder / runs.CONFIG, knobs.to_json(TrainConfig(data=(str(app.home / "rows.csv"),))))
+    runs.write_json(folder / job_folder.JOB, asdict(Asked(
+        module="tests.ui.small_job", kind="train", title="Training", asked=time.time(), is_heavy=False)))
+    (folder / small_job.END).write_text("deaf")
+    job_folder.ask(folder)
+    page = open_page(app.url + f"/train?run={folder.name}")
+    page.click("#train-stop", timeout=LONG_MS)
+    page.wait_for_selector("#train-run:has-text('Stopping')")
+    assert page.is_hidden("#train-end")
+    pid = wait_for(lambda: (folder / runs.PID).exists() and runs.read_json(folder / runs.PID)["pid"])
+    os.utime(folder / runs.STOP, (time.time() - 60, time.time() - 60))
+    page.wait_for_selector("#train-run:has-text('what it learned since its last checkpoint is lost')")
+    page.click("#train-end")
+    page.wait_for_selector("#train-run:has-text('Ended at once, as asked. Resume goes on at its last checkpoint.')")
+    page.wait_for_selector("#train-resume", state="visible")
+    wait_for(lambda: not psutil.pid_exists(pid))

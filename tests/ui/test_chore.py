@@ -13,7 +13,7 @@ def test_a_chore_tells_how_far_it_is_and_how_it_ended():
     def work(progress: Progress) -> str:
         progress.begin("Copying", 10)
         progress.add(4)
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return "All is copied."
 
     assert chore.state.title == ""

@@ -56,9 +56,63 @@ def refused(*words, home, **options) -> str:
     (["serve", "--port", "seventy"], "invalid int value: 'seventy'"),
     (["start", "--port", "99999"], "The port is 99999; use 1 to 65535"),
     (["chat", "demo", "-p", "Hi", "--context", "-1"], "Context is -1"),
+    (["doctor", "--bundle", "~nobody-here/x.zip"], "~nobody-here/x.zip begins with a home folder that this computer"),
+    (["train", "answer", "--data", "~nobody-here/x.csv"], "begins with a home folder that this computer does not have"),
+    (["chat", "~nobody-here/x.gguf", "-p", "Hi"], "There is no model '~nobody-here/x.gguf' here"),
+    (["evaluate", "own", "--file", "x" * 300], "x can not be written or read (File name too long)"),
+    (["classify", "--in", "none.csv", "--labels", ",".join(["label"] * 80)], "There is no file none.csv"),
 ])
 def test_one_clear_line(words, expected, tmp_path):
     assert expected in refused(*words, home=tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of POSIX closes and fills the streams")
+@pytest.mark.parametrize(("command", "statuses", "said"), [
+    ("doctor >&-", "0", ""), ("--help >&-", "0", ""),
+    ("nonsense 2>&-", "2", ""), ("nonsense 2>/dev/full", "2", ""), ("nonsense 2>&1 | true", "2 0", ""),
+    ("evaluate --json 2>&- | head -c 1", "0 0", "["), ("evaluate | true", "0 0", ""), ("--help | true", "0 0", ""),
+    ("doctor 2>&1 | head -n 0", "0 0", ""), ("chat demo -p Hi --max-tokens 9 2>&1 | head -c 1", "0 0", "G"),
+    ("chat demo -p Hi --max-tokens 9 >&- 2>&-", "0", ""), ("chat demo 2>&- <&-", "0", ""),
+    ("models list >/dev/full", "2", "The output can not be written or read (No space left on device).\n"),
+    ("token <&- 2>/dev/null", "2", ""),
+    ("evaluate >/dev/full", "2", "The output can not be written or read (No space left on device).\n")])
+def test_output_that_nobody_takes_ends_no_command_in_a_traceback(tmp_path, command, statuses, said):
+    shell = f'"{sys.executable}" -m ui.commands {command}; echo "${{PIPESTATUS[@]}}" >statuses'
+    done = subprocess.run(["bash", "-c", shell], env=environment(tmp_path), capture_output=True, text=True, timeout=60,
+                          cwd=tmp_path)
+    assert ((tmp_path / "statuses").read_text().strip(), done.stdout + done.stderr) == (statuses, said)
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path):
+    """A library that prints would write into it."""
+    code = ("import os\nfrom ui.commands import main\nstatus = main(['evaluate'])\n"
+            "numbers = [os.open(os.devnull, os.O_RDONLY) for _ in range(3)]\n"
+            "open('seen', 'w').write(f'{status} {min(numbers) > 2}')")
+    shell = f'"{sys.executable}" -c "$CODE" <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", shell], env={**environment(tmp_path), "CODE": code}, cwd=tmp_path, timeout=60)
+    assert (tmp_path / "seen").read_text() == "0 True"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to whole consoles")
+def test_ctrl_c_while_modules_are_imported_shows_no_traceback(tmp_path):
+    process = subprocess.Popen([sys.executable, "-X", "importtime", "-m", "ui.commands", "models"],
+                               env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "models.errors" in line and process.returncode is None:      # among the first of ours
+            process.send_signal(signal.SIGINT)
+    assert process.wait(60) in (-signal.SIGINT, 130) and "Traceback" not in said, said[-2000:]
+
+
+def test_what_the_encoding_of_a_terminal_lacks_is_spelled_out(tmp_path):
+    narrow = {**environment(tmp_path), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-m", "ui.commands", "models"], env=narrow, capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"Galen demo \\xb7 Q8_0" in done.stdout, done.stderr
+    done = subprocess.run([sys.executable, "-m", "ui.commands", "chat", "demo", "--max-tokens", "2"], env=narrow,
+                          input=b"caf\xe9\n", capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"tokens/s" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), [

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -69,7 +70,7 @@ def all_of(app: RunningApp) -> list[psutil.Process]:
 def test_the_stop_button_asks_once_and_ends_every_child(demo_gguf: Path, tmp_path: Path):
     first, second = ask_for(tmp_path, "one"), ask_for(tmp_path, "two")
     app = RunningApp(tmp_path, demo_gguf).wait_until_loaded()
-    wait_for(lambda: has_begun(first) or has_begun(second), 30)
+    wait_for(lambda: has_begun(first) or has_begun(second))
     if has_begun(second):
         first, second = second, first
     everything = all_of(app)
@@ -80,8 +81,8 @@ def test_the_stop_button_asks_once_and_ends_every_child(demo_gguf: Path, tmp_pat
     assert {job["title"] for job in said["jobs"]} == {"Training one", "Training two"}
     assert app.health()["status"] == "ok"                       # it only asked
     assert post(app, "/stop?jobs=stop")[0] == 202
-    assert app.process.wait(30) == 0
-    wait_for(lambda: all(map(is_gone, everything)), 10)
+    assert app.process.wait(60) == 0
+    wait_for(lambda: all(map(is_gone, everything)))
     assert json.loads((first / runs.EVENTS).read_text().splitlines()[-1])["kind"] == "stopped"
     assert not job_folder.is_waiting(second) and not (second / runs.EVENTS).exists()
     assert not (tmp_path / "app.json").exists()
@@ -93,7 +94,7 @@ def test_a_training_outlives_every_other_end(how, demo_gguf: Path, tmp_path: Pat
     folder, upload = ask_for(tmp_path, "one"), tmp_path / "cache" / "page" / "scan.pdf"
     app = RunningApp(tmp_path, demo_gguf).wait_until_loaded()
     upload.write_text("of a patient")
-    job = psutil.Process(wait_for(lambda: has_begun(folder), 30))
+    job = psutil.Process(wait_for(lambda: has_begun(folder)))
     others = [one for one in all_of(app) if one.pid != job.pid]
     try:
         if how == "keep":
@@ -101,15 +102,15 @@ def test_a_training_outlives_every_other_end(how, demo_gguf: Path, tmp_path: Pat
             while upload.exists() and app.process.poll() is None:       # somebody impatient presses Ctrl-C as well
                 app.process.send_signal(signal.SIGINT)
                 time.sleep(0.02)
-            app.process.wait(30)
+            app.process.wait(60)
             assert not upload.exists()          # the last thing that is done: nothing was cut short
         else:
             app.end(how)
-        wait_for(lambda: all(map(is_gone, others)), 10)
+        wait_for(lambda: all(map(is_gone, others)))
         assert not is_gone(job) and job_folder.is_alive(folder)
     finally:
         (folder / runs.STOP).touch()
-    wait_for(lambda: is_gone(job), 30)
+    wait_for(lambda: is_gone(job))
 
 
 @posix_only
@@ -121,15 +122,15 @@ def test_a_closed_terminal_ends_galen_in_order(demo_gguf: Path, tmp_path: Path):
         os.chdir(runs.ROOT)
         os.execve(sys.executable, [sys.executable, "-c", START, str(tmp_path), "0", str(demo_gguf)],
                   {**os.environ, "GALEN_HOME": str(tmp_path)})
-    wait_for((tmp_path / "app.json").exists, 60)
+    wait_for((tmp_path / "app.json").exists)
     me = psutil.Process(pid)
-    everything = [me, *wait_for(lambda: me.children(recursive=True), 30)]
+    everything = [me, *wait_for(lambda: me.children(recursive=True))]
     os.close(terminal)                                          # the system sends SIGHUP to what runs in it
     until = time.monotonic() + 30
     while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
         time.sleep(0.05)
     assert ended == (pid, 0)
-    wait_for(lambda: all(map(is_gone, everything)), 10)
+    wait_for(lambda: all(map(is_gone, everything)))
     assert not (tmp_path / "app.json").exists()
 
 
@@ -145,11 +146,43 @@ def listed(galen_home: Path):
 def test_a_deaf_job_is_ended_with_what_it_started(galen_home: Path, listed: JobList):
     ending = Ending(listed, stop_wait_s=0.3)
     folder = listed.submit(MODULE, SmallConfig(end="deaf"), kind="train", title="Training", name="deaf", memory_mb=0.0)
-    job = psutil.Process(wait_for(lambda: has_begun(folder), 30))
+    job = psutil.Process(wait_for(lambda: has_begun(folder)))
     ending.ask_with_jobs()
     ending.ask_with_jobs()                                      # pressed twice
-    wait_for(lambda: ending.is_asked, 30)
-    assert is_gone(job)
+    wait_for(lambda: ending.is_asked)
+    wait_for(lambda: is_gone(job))
+
+
+class Unhurried(JobList):
+    """Its stop comes back when the job is over, and what waited has had the time to take its place."""
+
+    def stop(self, folder: Path) -> None:
+        super().stop(folder)
+        wait_for(lambda: self.view(folder).is_over)
+        while self.looks and not all(view.is_over or has_begun(view.folder) for view in self.all()):
+            time.sleep(0.02)
+
+    @property
+    def looks(self) -> bool:
+        """Whether there is somebody who starts what waits."""
+        return any(thread.name == "jobs" for thread in threading.enumerate())
+
+
+def test_what_waits_does_not_take_the_place_of_what_ends(galen_home: Path):
+    jobs = Unhurried(galen_home, CurrentModel(FakeSession(), SettingsFile(galen_home)))
+    assert jobs.looks
+    first, second = (jobs.submit(MODULE, SmallConfig(end="wait"), kind="train", title="Training", name=name,
+                                 memory_mb=0.0) for name in ("one", "two"))
+    try:
+        wait_for(lambda: has_begun(first))
+        ending = Ending(jobs)
+        ending.ask_with_jobs()
+        wait_for(lambda: ending.is_asked)
+        assert not (second / runs.EVENTS).exists() and not job_folder.is_waiting(second)
+    finally:
+        for folder in (first, second):
+            job_folder.kill(folder)
+        jobs.close()
 
 
 def test_what_a_command_line_follows_is_left_alone(galen_home: Path, listed: JobList):
@@ -158,7 +191,7 @@ def test_what_a_command_line_follows_is_left_alone(galen_home: Path, listed: Job
     runs.write_json(folder / runs.CONFIG, asdict(SmallConfig(end="wait")))
     process = subprocess.Popen([sys.executable, "-m", MODULE, str(folder)], cwd=runs.ROOT)
     try:
-        wait_for(lambda: has_begun(folder), 30)
+        wait_for(lambda: has_begun(folder))
         assert not listed.all()[0].is_over
         ending = Ending(listed)
         assert ending.open_jobs() == []
@@ -167,7 +200,7 @@ def test_what_a_command_line_follows_is_left_alone(galen_home: Path, listed: Job
         assert process.poll() is None and not (folder / runs.STOP).exists()
     finally:
         (folder / runs.STOP).touch()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_closed_window_waits_for_jobs_and_then_for_open_pages(galen_home: Path, listed: JobList):
@@ -176,13 +209,13 @@ def test_a_closed_window_waits_for_jobs_and_then_for_open_pages(galen_home: Path
     assert at_once.window_is_closed() == [] and at_once.is_asked
     folder = listed.submit(MODULE, SmallConfig(end="wait"), kind="train", title="Training one", name="one",
                            memory_mb=0.0)
-    wait_for(lambda: has_begun(folder), 30)
+    wait_for(lambda: has_begun(folder))
     ending = Ending(listed, page_gone_s=0.5, look_s=0.0)
     assert [view.title for view in ending.window_is_closed()] == ["Training one"]
     assert ending.window_is_closed() == [] and not ending.is_asked          # said once
     listed.stop(folder)
-    wait_for(lambda: listed.view(folder).is_over, 30)
+    wait_for(lambda: listed.view(folder).is_over)
     ending.page_looked()
     ending.window_is_closed()
     assert not ending.is_asked                                  # somebody looks at it in a browser
-    wait_for(lambda: ending.window_is_closed() or ending.is_asked, 10)
+    wait_for(lambda: ending.window_is_closed() or ending.is_asked)

@@ -58,7 +58,7 @@ def test_second_start_finds_the_page_of_the_first(tmp_path: Path, health_url: st
     held = instance.claim(tmp_path)
     assert held is not None
     threading.Timer(0.3, held.publish, [health_url]).start()        # it is still starting when the second one asks
-    assert instance.running_url(tmp_path, wait_s=5.0) == health_url
+    assert instance.running_url(tmp_path, wait_s=60.0) == health_url
     held.release()
     assert not (tmp_path / instance.ADDRESS_FILE).exists()
 
@@ -66,8 +66,22 @@ def test_second_start_finds_the_page_of_the_first(tmp_path: Path, health_url: st
 def test_stale_address_is_not_believed(tmp_path: Path):
     (tmp_path / instance.ADDRESS_FILE).write_text('{"url": "http://127.0.0.1:9"}')
     assert instance.running_url(tmp_path, wait_s=0.2) is None
-    (tmp_path / instance.ADDRESS_FILE).write_text("half a fi")
-    assert instance.running_url(tmp_path, wait_s=0.2) is None
+    for written in ("half a fi", "[]", '{"url": 5}'):
+        (tmp_path / instance.ADDRESS_FILE).write_text(written)
+        assert instance.running_url(tmp_path, wait_s=0.0) is None
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1:7860", "http://galen.example:7860", "http://127.0.0.1.example",
+                                 "https://127.0.0.1:9", "nothing"])
+def test_no_other_machine_is_asked(url: str):
+    """A folder that was copied, or that two machines share, may name the Galen of another one."""
+    code = ("import sys; seen = []; sys.addaudithook(lambda name, values: name in ('socket.connect', "
+            "'socket.getaddrinfo') and seen.append(str(values)))\n"
+            "from ui import instance; from ui.api import addresses; seen.clear()\n"
+            "print(instance.is_answering(sys.argv[1]), [one for one in seen if 'example' in one or '192.0' in one "
+            "or ', 9)' in one])")
+    said = subprocess.run([sys.executable, "-c", code, url], cwd=runs.ROOT, capture_output=True, text=True)
+    assert said.stdout.strip() == "False []", said.stderr
 
 
 def test_needs_the_standard_library_only():

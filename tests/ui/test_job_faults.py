@@ -90,9 +90,9 @@ def test_two_who_start_it_again_at_once_start_one_process(galen_home: Path, mode
         one.join()
     time.sleep(0.5)
     assert len(told) == 1 and "has not ended yet" in told[0]
-    until(listed, folder, "running")
-    assert starts_of(listed, folder) == 2
+    wait_for(lambda: starts_of(listed, folder) == 2, WAIT_S)
     end_jobs(listed)
+    assert starts_of(listed, folder) == 2
 
 
 def test_a_lost_claim_can_be_taken_out_of_the_queue(galen_home: Path, model: CurrentModel):
@@ -183,3 +183,44 @@ def test_no_name_of_a_run_does_harm(listed: JobList, galen_home: Path, name: str
     with pytest.raises(UserError, match="There is no run"):
         listed.view(name)
 
+
+def test_a_lost_job_that_was_to_be_stopped_is_not_made_again(galen_home: Path, model: CurrentModel):
+    folder = claimed("lost", 60)
+    (folder / runs.STOP).touch()                # asked for while it was being started, and then that Galen was killed
+    listed = JobList(galen_home, model)
+    assert until(listed, folder, "stopped").words == job_folder.TAKEN_OUT
+    until(listed, submit(listed, "done"), "done")
+    assert not (folder / runs.EVENTS).exists() and not job_folder.is_waiting(folder)
+    end_jobs(listed)
+
+
+def test_a_lost_job_that_somebody_stops_is_not_made_again(galen_home: Path, model: CurrentModel):
+    listed = JobList(galen_home, model)
+    first = submit(listed)
+    until(listed, first, "running")
+    listed.close()                              # nobody looks at what is lost
+    folder = claimed("lost", 60)
+    assert listed.view(folder).state == "waiting"
+    listed.stop(folder)
+    assert (listed.view(folder).state, listed.view(folder).words) == ("stopped", job_folder.TAKEN_OUT)
+    end_jobs(listed)
+
+
+def test_a_job_that_does_not_stop_is_ended_when_somebody_asks(listed: JobList):
+    folder = submit(listed, "deaf")
+    process = psutil.Process(pid_of(folder))
+    with pytest.raises(UserError, match="Ask the job to stop first"):
+        listed.end(folder)
+    listed.stop(folder)
+    assert (listed.view(folder).words, listed.view(folder).is_deaf) == ("Stopping", False)
+    changed(folder / runs.STOP, 2 * jobs.STOP_WAIT_S)
+    listed.stop(folder)                         # once more, which gives it no more time
+    assert listed.view(folder).is_deaf and "its last checkpoint is lost" in listed.view(folder).words
+    assert process.is_running()
+    listed.end(folder)
+    assert until(listed, folder, "stopped").words == job_folder.ENDED
+    wait_for(lambda: not process.is_running())
+    listed.start_again(folder)                  # and the next start is not told that it was ended
+    wait_for(lambda: starts_of(listed, folder) == 2, WAIT_S)
+    psutil.Process(pid_of(folder)).kill()
+    wait_for(lambda: "ended by signal 9" in listed.view(folder).words, WAIT_S)

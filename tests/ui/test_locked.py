@@ -26,7 +26,7 @@ def conversation(bench: Workbench) -> str:
     """One that has the word in its title, question, answer and system prompt; and a preset of that name."""
     made = new_id()
     bench.chat.send(made, f"about {WORD}", Asking(system=f"You know {WORD}."))
-    stream = bench.session.streams.get(timeout=5)
+    stream = bench.session.streams.get(timeout=60)
     for piece in (f"{WORD} helps.", None):
         stream.pieces.put(piece)
     wait_for(lambda: not bench.chat.is_writing)

@@ -8,7 +8,8 @@ from ui.workbench import Workbench
 
 
 @pytest.mark.parametrize(("part", "seen"), [
-    ("model-list", "seen list"), ("model-downloads", "seen downloads"), ("model-offers", "seen shelf")])
+    ("model-list", "seen list"), ("model-downloads", "seen downloads"), ("model-offers", "seen shelf"),
+    ("model-online", "seen shelf")])
 def test_who_draws_a_part_says_of_which_version(bench: Workbench, part: str, seen: str):
     """A click that draws and does not say so leaves the page as it is when all is again as it was before the click."""
     with gr.Blocks() as demo:

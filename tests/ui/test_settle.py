@@ -24,14 +24,14 @@ def test_a_start_restores_moves_and_works_from_the_new_folder(tmp_path: Path, de
     try:
         assert json.loads((to / "app.json").read_text())["url"] == app.url
         assert not (home / "app.json").exists()
-        with urllib.request.urlopen(app.url + "/health", timeout=10) as answer:
+        with urllib.request.urlopen(app.url + "/health", timeout=60) as answer:
             assert answer.status == 200
         page = urllib.request.Request(app.url, headers={"Accept": "text/html", "Accept-Encoding": "gzip, br"})
-        with urllib.request.urlopen(page, timeout=10) as answer:
+        with urllib.request.urlopen(page, timeout=60) as answer:
             assert b'let theme = "dark"' in answer.read()
         second = RunningApp(home, demo_gguf)            # finds the running one at its new place
         assert second.url == app.url and "already runs" in second.said[-1]
-        second.process.wait(15)
+        second.process.wait(60)
     finally:
         app.end()
     assert questions(to) == ["the first question"] and (to / runs.SCRATCH).exists() is False

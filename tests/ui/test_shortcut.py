@@ -41,6 +41,7 @@ def test_it_starts_the_file_of_its_own_folder(name: str, tmp_path: Path):
     ran = subprocess.run(arguments(read["Exec"]), capture_output=True)
     assert ran.stdout.decode("utf-8", "surrogateescape") == f"{starter}|"
     assert (root / "Galen.desktop").stat().st_mode & 0o111
+    assert read["Version"] == "1.1"             # the first with Actions; desktop-file-validate 0.26 refuses 1.5
 
 
 def test_it_follows_a_move_and_is_not_written_for_nothing(tmp_path: Path):

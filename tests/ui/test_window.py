@@ -36,7 +36,7 @@ class WindowedApp(RunningApp):
 
 
 def window_of(called: Path) -> tuple[psutil.Process, list[str]]:
-    wait_for(called.exists, 30)
+    wait_for(called.exists)
     number, *arguments = called.read_text().split()
     return psutil.Process(int(number)), arguments
 
@@ -46,9 +46,9 @@ def test_closing_the_window_ends_galen(demo_gguf: Path, tmp_path: Path, browser:
     app = WindowedApp(tmp_path / "home", demo_gguf)
     window, arguments = window_of(browser)
     assert f"--app={app.url}" in arguments and f"--user-data-dir={tmp_path}/home/cache/window" in arguments
-    job = wait_for(lambda: has_begun(folder), 30)
+    job = wait_for(lambda: has_begun(folder))
     window.terminate()
-    wait_for(lambda: any("Galen goes on" in line and "Training one" in line for line in app.said), 30)
+    wait_for(lambda: any("Galen goes on" in line and "Training one" in line for line in app.said))
     psutil.Process(job).kill()                  # it is over, and no page is open
     assert app.process.wait(60) == 0
 
@@ -57,16 +57,16 @@ def test_the_window_ends_with_galen(demo_gguf: Path, tmp_path: Path, browser: Pa
     app = WindowedApp(tmp_path / "home", demo_gguf)
     window, _ = window_of(browser)
     app.end(signal.SIGKILL)
-    wait_for(lambda: is_gone(window), 30)
+    wait_for(lambda: is_gone(window))
 
 
 def test_why_there_is_no_window(browser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     program = tmp_path / "bin" / NAMES[0]
     program.write_text("#!/bin/sh\nexit 21\n")
     window = Window("http://127.0.0.1:9", tmp_path)
-    wait_for(lambda: window.is_closed, 30)
+    wait_for(lambda: window.is_closed)
     assert window.problem == "The browser did not open a window of its own."
     monkeypatch.setenv("PATH", str(tmp_path))
     window = Window("http://127.0.0.1:9", tmp_path)
-    wait_for(lambda: window.is_closed, 30)
+    wait_for(lambda: window.is_closed)
     assert "no Chromium, Chrome, Edge" in window.problem

@@ -44,7 +44,7 @@ def config_of(cls: type[Config], wishes: Wishes, settings: Mapping[str, Any]) ->
     if wishes.model:
         values["model"] = absolute(wishes.model)
     if wishes.out:
-        values["out"] = str(Path(wishes.out).expanduser().resolve())
+        values["out"] = str(runs.typed(wishes.out).resolve())
     config = knobs.from_json(cls, values)
     DataConfig(columns=config.columns, sheet=config.sheet)              # says what is wrong with columns by hand
     form = output.form_of(output.out_path(config), Path(config.file))
@@ -55,13 +55,13 @@ def config_of(cls: type[Config], wishes: Wishes, settings: Mapping[str, Any]) ->
 
 def absolute(path: str) -> str:
     """The absolute path of what is a file or a folder here; any other name as it is."""
-    full = Path(path).expanduser()
+    full = runs.typed(path)
     return str(full.resolve()) if full.exists() else path
 
 
 def existing(path: str) -> str:
     """The absolute path of a file or folder that must be here, "" for none. Raises UserError if it is not."""
-    if path and not Path(path).expanduser().exists():
+    if path and not runs.typed(path).exists():
         raise UserError(f"There is no file {path}.")
     return absolute(path) if path else ""
 
@@ -71,7 +71,7 @@ def start(config: BatchConfig, at: str = "") -> Started:
 
     A task of the same config that still runs is returned as it is.
     """
-    folder = Path(at).expanduser().resolve() if at else None
+    folder = runs.typed(at).resolve() if at else None
     if folder is None or _is_of(folder, config):
         found = folder or _interrupted(config)
         if found:
@@ -82,12 +82,12 @@ def start(config: BatchConfig, at: str = "") -> Started:
 
 def resume(name: str, out: str = "") -> Started:
     """Go on with the task in a folder (its path, or its name in home()/runs). Raises UserError if it is finished."""
-    folder = next((one.resolve() for one in (Path(name).expanduser(), runs.home() / "runs" / name)
+    folder = next((one.resolve() for one in (runs.typed(name), runs.home() / "runs" / name)
                    if (one / runs.CONFIG).is_file()), None)
     if folder is None:
         raise UserError(f"There is no run folder {name}; give the one that was named when it began.")
     values = runs.read_json(folder / runs.CONFIG)
-    config = from_json({**values, "out": str(Path(out).expanduser().resolve())} if out else values)
+    config = from_json({**values, "out": str(runs.typed(out).resolve())} if out else values)
     if (folder / runs.RESULT).is_file() and not out:
         written = runs.read_json(folder / runs.RESULT)["out"]
         raise UserError(f"The run in {folder} is finished; its rows are in {written}.")

@@ -1,8 +1,8 @@
 """What `classify` does: texts of a file -> labels, in a job of its own."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from evaluation.batch.config import ClassifyConfig
@@ -22,7 +22,7 @@ def config_of(wishes: Wishes, *, labels: str = "", single: bool = False, train: 
 
     Raises UserError for what does not fit.
     """
-    is_table = bool(labels) and Path(labels).expanduser().is_file()
+    is_table = bool(labels) and os.path.isfile(os.path.expanduser(labels))      # Path's refuses a long list of labels
     return batch.config_of(ClassifyConfig, wishes, {
         "labels": () if is_table else tuple(part.strip() for part in labels.split(",") if part.strip()),
         "descriptions": batch.existing(labels) if is_table else "", "single": single or None,

@@ -1,6 +1,7 @@
 """Downloads of models as jobs: start, pause, resume, cancel, and use what has arrived."""
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class Downloads:
 
     def __init__(self, jobs: JobList, outside: Outside, models: Models):
         self._jobs, self._outside, self._models = jobs, outside, models
+        self._one_start, self._one_clearing = threading.Lock(), threading.Lock()
 
     def listed(self) -> list[Download]:
         """Every download that runs, waits, is paused or has arrived, the newest first; cancelled ones are cleared."""
@@ -54,6 +56,10 @@ class Downloads:
         UserError while offline, and while what was asked for before is still ending.
         """
         self._outside.refuse_offline("download a model")
+        with self._one_start:                   # two who press at once start one
+            return self._started(config, title)
+
+    def _started(self, config: DownloadConfig, title: str) -> str:
         before = next((one for one in self.listed() if _config(self._jobs.folder_of(one.run)) == config), None)
         if before and before.state in ("pausing", "cancelling"):
             raise UserError(f"The last download of {title} is still ending; try again in a moment.")
@@ -78,6 +84,10 @@ class Downloads:
     def cancel(self, run: str) -> None:
         """End one and delete what it has fetched, as soon as its process is gone."""
         folder = self._folder(run)
+        job = self._jobs.view(folder)
+        if job.is_over:                         # on a full disk nothing could be noted
+            self._clear(job)
+            return
         (folder / CANCELLED).touch()
         self._jobs.stop(folder)
         self.listed()
@@ -104,9 +114,18 @@ class Downloads:
         """True for a cancelled one that is over: it is deleted now."""
         if not job.is_over or not (job.folder / CANCELLED).exists():
             return False
-        download.discard(job.folder)
-        self._jobs.delete(job.folder)
+        try:
+            self._clear(job)
+        except UserError:       # some program has a file of it open: it stays in the list, and is tried again
+            return False
         return True
+
+    def _clear(self, job: JobView) -> None:
+        """Delete it with what it has fetched; another thread may be at it."""
+        with self._one_clearing:
+            if job.folder.exists():
+                download.discard(job.folder)
+                self._jobs.delete(job.folder)
 
 
 def _config(folder: Path) -> DownloadConfig | None:
@@ -119,9 +138,10 @@ def _config(folder: Path) -> DownloadConfig | None:
 def _seen(job: JobView) -> Download:
     values = job_folder.config_of(job.folder)
     state, words = job.state, job.words
-    is_asked_to_stop = (job.folder / runs.STOP).exists()
-    if not job.is_over and is_asked_to_stop:
-        state = "cancelling" if (job.folder / CANCELLED).exists() else "pausing"
+    if (job.folder / CANCELLED).exists():
+        state = "cancelling"
+    elif not job.is_over and (job.folder / runs.STOP).exists():
+        state = "pausing"
     elif state in PAUSED:
         state = "paused" if state == "stopped" else "failed"
         words = _so_far(job) if state == "paused" else words

@@ -51,7 +51,7 @@ def start(config: EvaluateConfig, out: str = "") -> Started:
     Raises UserError if out holds something else.
     """
     from evaluation.run import FREE
-    folder = Path(out).expanduser().resolve() if out else None
+    folder = runs.typed(out).resolve() if out else None
     if folder is None or not (folder / runs.CONFIG).is_file():
         folder = runs.new_run(f"evaluate-{config.benchmark}", out)
         return folder, jobs.start(MODULE, folder, config), 0
@@ -143,10 +143,12 @@ class Evaluations:
         return folder.name
 
     def act(self, what: str, run: str, current: str) -> str:
-        """Open, stop, resume or delete an evaluation; returns the one that is to be shown then."""
+        """Open, stop, end at once, resume or delete an evaluation; returns the one that is to be shown then."""
         folder = self._jobs.folder_of(run)
         if what == "stop":
             self._jobs.stop(folder)
+        elif what == "end":
+            self._jobs.end(folder)
         elif what == "resume":
             self._jobs.start_again(folder)
         elif what == "delete":

@@ -23,14 +23,14 @@ def export_config(sources: Sequence[str], types: Sequence[str], *, base: str = "
     values: dict[str, Any] = {"source": first, "more": tuple(more),
                               "types": tuple(t.strip() for t in types if t.strip()), **(settings or {})}
     if base:
-        values["base"] = str(runs.DEMO_BASE if base == DEMO_NAME else Path(base).expanduser().resolve())
+        values["base"] = str(runs.DEMO_BASE if base == DEMO_NAME else runs.typed(base).resolve())
     if out:
-        values["out"] = str(Path(out).expanduser().resolve())
+        values["out"] = str(runs.typed(out).resolve())
     return knobs.from_json(ExportConfig, values)
 
 
 def _folder(source: str) -> Path:
-    folder = runs.DEMO_BASE if source == DEMO_NAME else Path(source).expanduser()
+    folder = runs.DEMO_BASE if source == DEMO_NAME else runs.typed(source)
     if not folder.is_dir() and (runs.home() / "runs" / source).is_dir():
         folder = runs.home() / "runs" / source
     if not folder.is_dir():

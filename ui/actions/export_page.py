@@ -215,6 +215,10 @@ class Exports:
         """Cancel an export."""
         self._jobs.stop(self._jobs.folder_of(run))
 
+    def end(self, run: str) -> None:
+        """End at once an export that was asked to stop and has not."""
+        self._jobs.end(self._jobs.folder_of(run))
+
     def again(self, run: str) -> None:
         """Start an export that was stopped or interrupted from its beginning."""
         self._jobs.start_again(self._jobs.folder_of(run))

@@ -19,13 +19,15 @@ from runtime.fit import GPU_RESERVE_MB, HOST_RESERVE_MB, LEAST_CTX_TOKENS, is_un
 from runtime.pool import conversation_tokens
 from ui.actions.measuring import Measuring
 from ui.actions.model import CurrentModel
-from ui.actions.suggestion import Outlook, suggested
+from ui.actions.suggestion import READABLE_S, Outlook, in_words, suggested
 from ui.settings import SettingsFile
 
 FITS, LESS, TOO_LARGE, NO_DISK = "fits", "less context", "too large", "no disk"
 # A laptop some years old: what is chosen by where nothing is measured, and never shown.
 ASSUMED = Bandwidth(gb_s=20.0, by_type=dict.fromkeys(MEASURED, 20.0), step_us=2.0, one_gb_s=8.0, one_step_us=0.5,
                     threads=4, machine=(), measured_at=0.0)
+MEASURING = "The speed of this computer is being measured."
+UNTOLD = "How fast a model is on {} shows when it runs; only the processor's speed can be told beforehand."
 STEP_MB = 500                   # of free memory: a smaller change is no other answer
 MB = 10**6
 
@@ -40,6 +42,11 @@ class Fits:
     missing_bytes: int = 0      # of memory; for NO_DISK, on the disk
     memory_bytes: int = 0       # about what it takes
     about: str = ""             # what "about" rests on, a sentence
+
+    @property
+    def is_slow(self) -> bool:
+        """True if one would wait for each word."""
+        return 0 < self.tokens_s < READABLE_S
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +107,17 @@ class Machine:
         expected = of_header(header, projector.stat().st_size if projector else 0)
         return self.judged(expected, header.ctx_tokens)
 
+    def speed_words(self) -> str:
+        """What the speeds rest on, or why none is said; for a list of models."""
+        gpus, bandwidth = self.room().gpus, self._measuring.bandwidth()
+        if gpus:
+            return UNTOLD.format(_names(self.room()))
+        if bandwidth is None:
+            return self._measuring.problem() or MEASURING
+        return (f"Speeds are reckoned from the {bandwidth.gb_s:.0f} GB/s at which this computer read weights in a "
+                f"short test. A token is most of a word; from {READABLE_S:.0f} tokens/s on, an answer can be read "
+                "while it is written.")
+
     def outlook(self, size: int, entry: Entry, type: str) -> Outlook:
         """How a file of the catalog that is not here would run, for a suggestion."""
         expected, room = of_entry(entry, size, type), self.room()
@@ -134,8 +152,7 @@ class Machine:
         memory = expected.memory_bytes(tokens)
         if room.gpus:
             words = ", partly on the GPU" if _is_partly(memory, room) else " on the GPU"
-            speed, about = 0.0, (f"How fast it is on {_names(room)} shows when it runs; only the processor's speed can "
-                                 "be told beforehand.")
+            speed, about = 0.0, UNTOLD.format(_names(room))
         else:
             bandwidth = self._measuring.bandwidth()
             speed = expected.tokens_per_s(bandwidth) if bandwidth else 0.0
@@ -147,15 +164,10 @@ class Machine:
 
     def _rests_on(self, bandwidth: Bandwidth | None) -> str:
         if bandwidth is None:
-            return self._measuring.problem() or "The speed of this computer is being measured."
+            return self._measuring.problem() or MEASURING
         return (f"About: reckoned from the {bandwidth.gb_s:.0f} GB/s at which this computer read 16-bit weights in a "
                 f"short test ({bandwidth.threads} thread{'s' * (bandwidth.threads > 1)}); this model itself was not "
                 "run.")
-
-
-def in_words(count: int) -> str:
-    """Bytes that are missing: "2.1 GB", "300 MB"."""
-    return f"{count / 1e9:.1f} GB" if count >= 950 * MB else f"{max(1, -(-count // (10 * MB))) * 10} MB"
 
 
 def speed_in_words(tokens_s: float) -> str:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import launcher
 from models import library, runs
 from models.errors import UserError
 from models.header import read_header
+from models.opened import open_header
 from models.projector import projector_for
 from models.split import files_of, part_of
 from setup import kit, pip
@@ -58,12 +60,12 @@ def make(config: KitConfig, root: Path = runs.ROOT, python: str = sys.executable
     """
     here = kit.machine()
     name = f"galen-kit-{here['system'].lower()}-{here['arch']}-python{here['python']}"
-    out = Path(config.out).expanduser().resolve() if config.out else root.parent / name
+    out = runs.typed(config.out).resolve() if config.out else root.parent / name
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} exists and is not an empty folder; choose another place for the kit with --out.")
     sets = ["chat", "train"] if config.has_training else ["chat"]
-    models = [pair for one in config.models for pair in model_files(one)]
-    need_mb = sum(NEED_MB[one] for one in sets) + sum(path.stat().st_size for path, _ in models) / 1e6
+    models = chosen(config.models)
+    need_mb = sum(NEED_MB[one] for one in sets) + sum(path.stat().st_size for path in models.values()) / 1e6
     runs.make_folder(out.parent)
     free_mb = shutil.disk_usage(out.parent).free / 1e6
     if free_mb < need_mb:
@@ -83,7 +85,7 @@ def make(config: KitConfig, root: Path = runs.ROOT, python: str = sys.executable
     return out
 
 
-def _pack(part: Path, root: Path, python: str, config: KitConfig, models: list[tuple[Path, str]]) -> None:
+def _pack(part: Path, root: Path, python: str, config: KitConfig, models: dict[str, Path]) -> None:
     here, sets = kit.machine(), ["chat", "train"] if config.has_training else ["chat"]
     for path in _app_files(root):
         _copy(root / path, part / path)
@@ -92,7 +94,7 @@ def _pack(part: Path, root: Path, python: str, config: KitConfig, models: list[t
     shutil.copy(_llama_wheel(root, python, config.llama_wheel), wheels)
     for name in sets:
         _gather(root, python, name, wheels)
-    for path, to in models:
+    for to, path in models.items():
         print(f"  model {to}", flush=True)
         _copy(path, part / "models" / "files" / to)
     baseline = BASELINE.get(here["arch"], "")
@@ -133,8 +135,21 @@ def _copy(path: Path, to: Path) -> None:
         shutil.copy2(path, whole)
 
 
+def chosen(names: Iterable[str]) -> dict[str, Path]:
+    """The files of all these models by their places in the kit. Raises UserError if two want the same place."""
+    found: dict[str, Path] = {}
+    for name in names:
+        for path, to in model_files(name):
+            if not path.samefile(found.setdefault(to, path)):
+                raise UserError(f"{found[to]} and {path} would both be {to} in the kit; rename one of them.")
+    return found
+
+
 def model_files(name: str) -> list[tuple[Path, str]]:
-    """What belongs to a model, each with its place below the models folder. Raises UserError if there is none."""
+    """What belongs to a model, each with its place below the models folder.
+
+    Raises UserError if there is none, or it can not go without the program that holds it.
+    """
     try:
         path = library.find_model(name)
     except UserError as error:
@@ -148,11 +163,15 @@ def model_files(name: str) -> list[tuple[Path, str]]:
                 if not any(part.startswith(".") for part in place.parts)]        # .git, .env: none of the model's
     if path.parent == runs.DEMO_BASE:
         return []                               # the app has it
+    header = open_header(path)
+    if header.template and not read_header(path).template:
+        raise UserError(f"{name} has its chat template from {path.parent}, and would have none in a kit; "
+                        "get the model as a GGUF of its own.")
     title = path.name if path.suffix == ".gguf" else re.sub(r"[^\w.-]+", "-", name) + ".gguf"
-    if part_of(path.name):
-        return [(one, one.name) for one in files_of(path)]
-    seeing = projector_for(read_header(path), "")
-    return [(path, title), *([(seeing, seeing.name)] if seeing else [])]
+    files = [(one, one.name) for one in files_of(path)] if part_of(path.name) else [(path, title)]
+    if seeing := projector_for(header, ""):     # in the kit it belongs to the model by its name, as before by its place
+        files.append((seeing, f"{Path(files[0][1]).stem}.mmproj.gguf"))
+    return files
 
 
 def _llama_wheel(root: Path, python: str, given: str) -> Path:
@@ -160,7 +179,7 @@ def _llama_wheel(root: Path, python: str, given: str) -> Path:
     pin = _pins(root, "chat")[LLAMA]
     wanted = f"llama_cpp_python-{pin.partition('==')[2]}-"
     if given:
-        path = Path(given).expanduser()
+        path = runs.typed(given)
         if not (path.is_file() and path.name.startswith(wanted) and path.suffix == ".whl"):
             raise UserError(f"--llama-wheel is {given}; name a file {wanted}....whl.")
         return path

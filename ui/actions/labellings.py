@@ -1,6 +1,6 @@
 """One text -> labels: by the language model, or by what was learned from labelled rows; what the classify page asks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ui.actions.single import Single
 from ui.job_list import JobList, JobView
 
 MOST_LABELS, MOST_CHARS = 200, 1_000_000
+HEADS = ("label", "labels", "name", "category", "class")        # of a column of labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +72,18 @@ def checked(choice: Choice) -> Choice:
 
 
 def read_labels(text: str) -> dict[str, str]:
-    """{label: what is meant by it, or ""} of lines "label" or "label: description". Raises UserError for a bad one."""
+    """{label: what is meant by it, or ""} of lines "label" or "label: description". Raises UserError for a bad one.
+
+    The lines may as well be two columns copied from a table, with their heads or without.
+    """
     found: dict[str, str] = {}
-    for line in whole_text(text).splitlines():
-        name, _, meaning = line.partition(":")
+    lines = [line for line in whole_text(text).splitlines() if line.strip()]
+    divider = _divider(lines)
+    if divider != ":" and lines[0].partition(divider)[0].strip().casefold() in HEADS:
+        lines = lines[1:]
+    for line in lines:
+        name, _, meaning = line.partition(divider)
         name = " ".join(name.casefold().split())
-        if not line.strip():
-            continue
         if not name or "|" in name:
             raise UserError(f"The line {line.strip()[:60]!r} names no label; write \"label\" or \"label: what is meant "
                             "by it\", without a \"|\".")
@@ -85,6 +91,14 @@ def read_labels(text: str) -> dict[str, str]:
             raise UserError(f"The label {name!r} stands there twice; name it once.")
         found[name] = " ".join(meaning.split())
     return found
+
+
+def _divider(lines: Sequence[str]) -> str:
+    """What stands between label and description: a tab or semicolon where columns of a table were pasted."""
+    if any("\t" in line for line in lines):
+        return "\t"
+    is_table = len(lines) > 1 and all(";" in line and ":" not in line.partition(";")[0] for line in lines)
+    return ";" if is_table else ":"
 
 
 def labelled(wanted: Wanted, opened: Callable[[], Engine]) -> Labelled:

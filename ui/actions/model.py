@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +47,18 @@ class Busy(UserError):
     """Somebody else has the model, or the memory, for longer than one could wait."""
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A place in the line of those who wait for the model. job: what it waits for, in words; "" for an answer."""
+    job: str = ""
+
+
 class CurrentModel:
-    """The one model that the session holds, as page and API know it. The last choice wins."""
+    """The one model that the session holds, as page and API know it. The last choice wins.
+
+    Who has to wait for it stands in one line, and nobody who comes later passes: neither do answers that follow one
+    another keep a job from its memory, nor jobs that follow one another somebody from the model.
+    """
 
     def __init__(self, session: Session, settings: SettingsFile):
         self._session, self._settings, self.shelf = session, settings, Shelf()
@@ -56,6 +66,7 @@ class CurrentModel:
         self._given: list[LocalModel] = []              # the model that this start was given, if no list has it
         self._changed, self._one_load = threading.Condition(), threading.Lock()
         self._choices, self._users = 0, 0
+        self._line: list[Place] = []
         self._state = ModelState()
 
     @property
@@ -139,10 +150,15 @@ class CurrentModel:
     def in_use(self, stop: threading.Event | None = None) -> Iterator[Session]:
         """Keep the model that is chosen, once it is loaded, for as long as the with block runs.
 
-        stop: somebody sets it who does not want to wait for the loading. Raises UserError while the memory is lent.
+        stop: somebody sets it who does not want to wait for the loading. Raises UserError while the memory is lent, or
+        a job waits for it.
         """
         with self._changed:
             self._refuse_lent()
+            if job := next((one.job for one in self._line if one.job), ""):
+                raise Busy(f"{job} takes the memory as soon as what is being written has ended; the model comes back "
+                           "when that has ended.")
+            self._wait_in_line(Place(), lambda: not self._state.lent_to, stop=stop)
             self._users += 1
         try:
             with self._changed:                 # before that, the one before it would still answer
@@ -161,10 +177,10 @@ class CurrentModel:
         model = self.find(name)
         until = time.monotonic() + wait_s
         with self._changed:
-            while self._state.lent_to or (self._users and self._state.chosen != model.path):
-                if not self._changed.wait(max(0.0, until - time.monotonic())) and time.monotonic() >= until:
-                    raise Busy(f"The model in use is another one and did not become free for {model.name}; "
-                               "try again later.")
+            if not self._wait_in_line(Place(), lambda: not self._state.lent_to and (
+                    not self._users or self._state.chosen == model.path), until):
+                raise Busy(f"The model in use is another one and did not become free for {model.name}; "
+                           "try again later.")
             if self._state.chosen != model.path or not (self._state.loading or self._is_loaded(model.path)):
                 self._choose(model)
             self._users += 1
@@ -174,17 +190,30 @@ class CurrentModel:
         finally:
             self._leave()
 
+    def line_up(self, job: str) -> Place:
+        """A place in the line for a job, called job in words. It is kept until lent() takes it, or leave()."""
+        place = Place(job)
+        with self._changed:
+            self._line.append(place)
+        return place
+
+    def leave(self, place: Place) -> None:
+        """Give up a place in the line, if it is still there."""
+        with self._changed:
+            if place in self._line:
+                self._line.remove(place)
+                self._changed.notify_all()
+
     @contextmanager
-    def lent(self, job: str, wait_s: float) -> Iterator[None]:
+    def lent(self, job: str, wait_s: float, place: Place | None = None) -> Iterator[None]:
         """Give the model's memory to a job, called job in words, and take it back after the with block.
 
-        Waits until nobody uses the model; raises Busy after wait_s seconds.
+        Waits until nobody uses the model; raises Busy after wait_s seconds. place: of line_up(), kept if that happens.
         """
         until = time.monotonic() + wait_s
         with self._changed:
-            while self._users or self._state.lent_to:
-                if not self._changed.wait(max(0.0, until - time.monotonic())) and time.monotonic() >= until:
-                    raise Busy("The model is still in use, so its memory can not be given to the job yet.")
+            if not self._wait_in_line(place or Place(job), lambda: not (self._users or self._state.lent_to), until):
+                raise Busy("The model is still in use, so its memory can not be given to the job yet.")
             self._choices += 1          # a load that runs is ended, and its failure is nobody's
             self._state = replace(self._state, lent_to=job, loading="", info=None)
         is_dropped = False
@@ -204,6 +233,27 @@ class CurrentModel:
     def _refuse_lent(self) -> None:
         if self._state.lent_to:
             raise Busy(f"The memory is in use for {self._state.lent_to}; the model comes back when that has ended.")
+
+    def _wait_in_line(self, place: Place, is_free: Callable[[], bool], until: float | None = None,
+                      stop: threading.Event | None = None) -> bool:
+        """Wait until place is the first in the line and is_free(), with the lock held; a new place is the last one.
+
+        False after until (of time.monotonic()), or once stop is set. A place that was there before is kept then.
+        """
+        is_new, is_over = place not in self._line, False
+        if is_new:
+            self._line.append(place)
+        try:
+            while not (is_over := self._line[0] is place and is_free()):
+                if (stop and stop.is_set()) or (until is not None and time.monotonic() >= until):
+                    break
+                left = None if until is None else max(0.0, until - time.monotonic())
+                self._changed.wait(STOP_S if stop else left)
+        finally:
+            if is_new or is_over:
+                self._line.remove(place)
+                self._changed.notify_all()
+        return is_over
 
     def _leave(self) -> None:
         with self._changed:

@@ -19,12 +19,13 @@ from models.opened import full_path
 from models.quant_name import PART
 from models.shelf import EMBEDDED, Entry
 from runtime.device import machine
+from runtime.expect import USUAL_WORDS, working_bytes
 from runtime.pool import cache_bytes_per_token, conversation_tokens, pool_cells
 from ui.actions.model import CurrentModel
 from ui.job_list import JobView
 from ui.settings import SettingsFile
 
-PROCESS_MB, RESERVE_MB = 250, 256               # Python and the libraries; left to the rest of the machine
+RESERVE_MB = 256                # left to the rest of the machine
 ENDING = ".gguf"
 LONGEST_NAME = 80
 NAMING = ("model", "against", "base", "ggufs", "path")  # fields of a config, or of base.json, that name a model
@@ -59,6 +60,7 @@ class Found:
     files: tuple[Path, ...] = ()        # its parts
     projector: Path | None = None       # with which it sees
     weights_bytes: int = 0
+    is_made: bool = False       # by an export here: no model of the catalog, whatever it calls itself
 
 
 class Jobs(Protocol):
@@ -126,12 +128,17 @@ class Models:
                 and any(_named(path) & names for path in _notes(folder))]
 
     def going(self, found: Found) -> tuple[Path, ...]:
-        """What deleting it would delete: all its parts, and its projector where no other model here sees with that."""
+        """What deleting it would delete: all its parts, and its projector where no other model here sees with that.
+
+        A model in the same folder whose header is still to be read may see with it.
+        """
         projector = found.projector
         if projector is None or not removal.is_ours(projector):
             return found.files
-        others = {os.path.realpath(one.projector) for one in self.listed() if one.projector and one.key != found.key}
-        return found.files if os.path.realpath(projector) in others else (*found.files, projector)
+        others = [one for one in self.listed() if one.key != found.key]
+        is_shared = any(one.projector and os.path.realpath(one.projector) == os.path.realpath(projector)
+                        or one.is_unread and one.path.parent == found.path.parent for one in others)
+        return found.files if is_shared else (*found.files, projector)
 
     def delete(self, key: str) -> int:
         """Delete a listed file with what goes with it; returns how many bytes that freed.
@@ -197,14 +204,15 @@ def _found(entry: Entry, home: Path, asked_ctx_tokens: int) -> Found:
     tokens = conversation_tokens(asked_ctx_tokens, facts.ctx_tokens)
     total = facts.weights_bytes or 1
     shares = sorted(((name, count / total) for name, count in facts.types.items()), key=lambda one: -one[1])
-    names = (library.name_of(entry), file, *facts.names, entry.spot.repo)
+    names = (library.name_of(entry), file, *facts.names, entry.spot.repo, *entry.spot.also)
     return Found(
         key=key, path=entry.path, file=file, place=place, bytes=entry.bytes, title=facts.name, types=tuple(shares),
         licence=facts.licence, ctx_tokens=facts.ctx_tokens, parameters=facts.parameters, can_chat=entry.can_chat,
         can_see=entry.projector is not None, uses_ctx_tokens=tokens, notice=library.notice_of(facts.name),
-        memory_mb=_memory_mb(_header(entry, facts), facts.weights_bytes, tokens, entry.projector),
+        memory_mb=_memory_mb(_header(entry, facts), facts.weights_bytes, facts.parameters, tokens, entry.projector),
         is_ours=entry.is_ours, repo=entry.spot.repo, names=tuple(dict.fromkeys(one for one in names if one)),
-        files=entry.files, projector=entry.projector, weights_bytes=facts.weights_bytes)
+        files=entry.files, projector=entry.projector, weights_bytes=facts.weights_bytes,
+        is_made=entry.path.is_relative_to(home / "runs"))
 
 
 def _is_part(entry: Entry) -> bool:
@@ -232,16 +240,20 @@ def _header(entry: Entry, facts: Facts) -> Header:
 
 def memory_mb(header: Header, ctx_tokens: int, projector: Path | None = None) -> int:
     """About what a loaded model takes: its tensors, a cache for conversations of ctx_tokens, its eyes, the process."""
-    return _memory_mb(header, sum(tensor.bytes for tensor in header.tensors), ctx_tokens, projector)
+    weights = sum(tensor.bytes for tensor in header.tensors)
+    return _memory_mb(header, weights, header.parameters, ctx_tokens, projector)
 
 
-def _memory_mb(header: Header, weights: int, ctx_tokens: int, projector: Path | None) -> int:
+def _memory_mb(header: Header, weights: int, parameters: int, ctx_tokens: int, projector: Path | None) -> int:
     cells = pool_cells(header, 8, ctx_tokens)
     try:
         seeing = projector.stat().st_size if projector else 0
     except OSError:
         seeing = 0                              # deleted a moment ago
-    return round((weights + seeing + cache_bytes_per_token(header) * cells) / 1e6) + PROCESS_MB
+    width = header.metadata.get(f"{header.architecture}.embedding_length")
+    words = min(USUAL_WORDS, parameters // width) if isinstance(width, int) and width > 0 else USUAL_WORDS
+    working = working_bytes(parameters, words)          # a small model can not have the usual vocabulary
+    return round((weights + seeing + cache_bytes_per_token(header) * cells + working) / 1e6)
 
 
 def missing_mb(found: Found) -> int:

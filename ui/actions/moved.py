@@ -26,7 +26,8 @@ def settle(home: Path, root: Path = runs.ROOT) -> None:
         before = {}                             # the first start, or the cache was emptied
     if before == now:
         return
-    moves = [(before[name], now[name]) for name in now if before.get(name, now[name]) != now[name]]
+    known = before if isinstance(before, dict) else {}
+    moves = [(old, now[name]) for name in now if isinstance(old := known.get(name), str) and old not in ("", now[name])]
     for path in _files(home) if moves else []:
         _follow(path, moves)
     runs.make_folder(note.parent)
@@ -44,9 +45,9 @@ def _files(home: Path) -> list[Path]:
 def _follow(path: Path, moves: list[tuple[str, str]]) -> None:
     try:
         values = runs.read_json(path)
-    except UserError:
+        changed = _changed(values, moves)
+    except (UserError, RecursionError):
         return                                  # damaged: whoever needs it says so
-    changed = _changed(values, moves)
     if changed != values:
         runs.write_json(path, changed)
 

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from models import catalog, knobs, listing, runs
 from models.catalog import Entry
 from models.download import DownloadConfig
 from models.errors import UserError
+from models.hub_words import Gone
 from models.listing import Choice, Listing, gguf_choices
 from ui import job_folder, jobs
 from ui.actions.downloads import CANCELLED, KIND, MODULE
@@ -31,8 +33,8 @@ def config_of(words: str, is_base: bool, machine: "Callable[[], AbstractContextM
         if kind:
             raise UserError(f"--base fetches the whole model folder of {name}, which has no type; leave out :{kind}.")
         return DownloadConfig(repo=entry.hub_id if entry else name, entry=entry.id if entry else "")
-    repo = _repository(name, entry)
-    said = ask(repo)
+    said = _asked(_repositories(name, entry), ask)
+    repo = said.repo
     choice = _chosen(repo, gguf_choices(said), kind, entry, machine)
     return DownloadConfig(repo=repo, entry=entry.id if entry else "",
                           files=tuple(file.name for file in files_of(choice, entry)))
@@ -47,15 +49,27 @@ def _entry(name: str) -> Entry | None:
         raise
 
 
-def _repository(name: str, entry: Entry | None) -> str:
+def _repositories(name: str, entry: Entry | None) -> list[str]:
+    """Where to ask: the repository that was named, else all that the entry has."""
     if entry is None:
-        return name
+        return [name]
     repos = [source.repo for source in entry.ggufs]
-    named = next((repo for repo in repos if repo.casefold() == name.casefold()), None)
+    named = [repo for repo in repos if repo.casefold() == name.casefold()]
     if not repos:
         raise UserError(f"Nobody offers {entry.title} as a GGUF that Galen knows of; fetch the original with --base "
                         "and export it, or name a repository as OWNER/NAME.")
-    return named or repos[0]
+    return named or repos
+
+
+def _asked(repos: Sequence[str], ask: Callable[[str], Listing]) -> Listing:
+    """What the first of them holds that is there. Raises what was said of the first one if none is."""
+    gone: list[Gone] = []
+    for repo in repos:
+        try:
+            return replace(ask(repo), repo=repo)        # as it was asked for: its folder is called so
+        except Gone as error:
+            gone.append(error)
+    raise gone[0]
 
 
 def _chosen(repo: str, choices: Sequence[Choice], kind: str, entry: Entry | None,

@@ -37,7 +37,7 @@ class Place:
 
 def places(home: Path) -> list[Place]:
     """The person's own folder and every disk that can be written to, each with a folder of our name in it."""
-    roots = [Path.home(), *(Path(part.mountpoint) for part in psutil.disk_partitions())]
+    roots = [Path(os.path.expanduser("~")), *(Path(part.mountpoint) for part in psutil.disk_partitions())]
     found: dict[Path, Place] = {}
     for root in roots:
         folder = root / NAME

@@ -10,6 +10,7 @@ from ui.chore import Progress
 from ui.workbench import Workbench
 
 log = logging.getLogger("galen.settings")
+AGAIN = "Stop Galen (to close the page is not enough), and start it again"
 LOADING = ("ctx_tokens", "threads", "device", "gpu_layers", "idle_minutes")     # of a model: it is loaded anew
 
 
@@ -98,7 +99,7 @@ def restore(bench: Workbench, name: str) -> None:
 
     def work(progress: Progress) -> str:
         count = backup.check(bench.home, archive, progress)
-        return f"All {count:,} files of {name} are whole. Close Galen and start it again: then they take their place."
+        return f"All {count:,} files of {name} are whole. {AGAIN}: then they take their place."
 
     bench.chore.start("The restoring", work)
 
@@ -118,7 +119,7 @@ def move(bench: Workbench, place: str) -> None:
 
     def work(progress: Progress) -> str:
         relocate.copy(bench.home, bench.history, to, progress)
-        return f"Everything is copied to {to} and read back. Close Galen and start it again: then it works from there."
+        return f"Everything is copied to {to} and read back. {AGAIN}: then it works from there."
 
     bench.chore.start("The move", work)
 
@@ -132,13 +133,13 @@ def forget_waiting(bench: Workbench) -> None:
 def waiting(bench: Workbench) -> str:
     """What the next start will do, one sentence; "" for nothing."""
     if backup.waiting(bench.home):
-        return "A checked backup waits: when Galen is closed and started again, it takes its place."
+        return f"A checked backup waits. {AGAIN}: then it takes its place."
     to = relocate.waits_for(bench.home)
     if to is None:
         return ""
     if not to.parent.is_dir():
         return f"The move to {to} waits until that disk is connected and Galen is started again."
-    return f"The move to {to} waits: when Galen is closed and started again, it works from there."
+    return f"The move to {to} waits. {AGAIN}: then it works from there."
 
 
 def require_token(bench: Workbench, is_needed: bool) -> str:

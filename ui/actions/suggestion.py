@@ -57,6 +57,11 @@ class _Choice:
     outlook: Outlook
 
 
+def in_words(count: int) -> str:
+    """Bytes of memory or disk, no finer than they are known: "2.1 GB", "300 MB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 950_000_000 else f"{max(1, -(-count // 10**7)) * 10} MB"
+
+
 def suggested(entries: Sequence[Entry], judge: Judge) -> tuple[Entry, str, str] | None:
     """(model, type, reason): the largest medical one that runs well; else the largest one that does; else the smallest.
 
@@ -95,9 +100,9 @@ def _reason(one: _Choice) -> str:
     kind = "medical model" if one.entry.is_medical else "model"
     outlook = one.outlook
     reads = " reads pictures too," if one.entry.can("image") else ""
-    return (f"The largest {kind} that runs well on this computer: it takes about {_gb(outlook.memory_bytes)} of the "
-            f"{_gb(outlook.room_bytes)} of free memory,{reads} holds conversations of {outlook.ctx_tokens:,} tokens, "
-            f"and {_speed(outlook)}.")
+    return (f"The largest {kind} that runs well on this computer: it takes about {in_words(outlook.memory_bytes)} of "
+            f"the {in_words(outlook.room_bytes)} of free memory,{reads} holds conversations of {outlook.ctx_tokens:,} "
+            f"tokens, and {_speed(outlook)}.")
 
 
 def _speed(outlook: Outlook) -> str:
@@ -121,18 +126,14 @@ def _why_not_medical(choices: Sequence[_Choice]) -> str:
         return f" {name} would only just fit."
     if outlook.ctx_tokens:
         return f" There is no room on the disk for {name}."
-    return f" {name} takes {_gb(outlook.memory_bytes)}, more than is free."
+    return f" {name} takes {in_words(outlook.memory_bytes)}, more than is free."
 
 
 def _least(one: _Choice) -> str:
     outlook = one.outlook
     begin = "The smallest model there is; none runs well on this computer now"
     if not outlook.ctx_tokens:
-        return f"{begin}, and this one takes {_gb(outlook.memory_bytes)} of memory, more than is free."
+        return f"{begin}, and this one takes {in_words(outlook.memory_bytes)} of memory, more than is free."
     if not outlook.has_disk:
         return f"{begin}: the disk has too little room even for this one."
     return f"{begin}, for want of memory or speed."
-
-
-def _gb(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 950_000_000 else f"{max(1, round(count / 1e7)) * 10} MB"

@@ -92,7 +92,7 @@ def _by_stage(files: Sequence[str], stages: Mapping[str, Any]) -> dict[str, list
     found: dict[str, list[str]] = {}
     for file in files:
         stage, equals, path = file.partition("=")
-        if not equals or (stage not in stages and (Path(file).expanduser().exists() or file.startswith(HUB))):
+        if not equals or (stage not in stages and (runs.typed(file).exists() or file.startswith(HUB))):
             stage, path = "", file
         elif stage not in stages:
             raise UserError(f"There is no stage {stage!r} for {file}{_known(stages)}.")
@@ -121,7 +121,7 @@ def resume(name: str) -> tuple[Path, subprocess.Popen, int]:
 
     Also starts a run that so far has an estimate or a preview only. Raises UserError if it is finished, or runs.
     """
-    folder = Path(name).expanduser()
+    folder = runs.typed(name)
     if not folder.is_dir():
         folder = runs.home() / "runs" / name
     if not folder.is_dir():
@@ -163,7 +163,7 @@ def _config_of(folder: Path) -> TrainConfig | None:
 def _existing(path: str) -> str:
     if path.startswith(HUB):
         return path
-    full = Path(path).expanduser().resolve()
+    full = runs.typed(path).resolve()
     if not full.exists():
         raise UserError(f"There is no file {path}.")
     return str(full)

@@ -76,6 +76,15 @@ class Draft:
         _check_stages(lines, self.stages())
         return replace(self, settings=changed, of_stages=lines)
 
+    def sheet(self) -> str:
+        """The sheet of a workbook that is read; "" for the only one."""
+        return next((one.partition("=")[2] for one in self.settings if one.startswith("sheet=")), "")
+
+    def of_sheet(self, title: str) -> "Draft":
+        """The draft with that sheet; "" for the only one."""
+        others = tuple(one for one in self.settings if not one.startswith("sheet="))
+        return replace(self, settings=(*others, f"sheet={title}") if title else others)
+
     def mapped(self, field_name: str, column: str) -> "Draft":
         """The draft with a field read from this column; "" leaves it to the column's name."""
         others = tuple(pair for pair in self.columns if pair.partition("=")[0] != field_name)

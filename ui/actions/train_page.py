@@ -145,6 +145,11 @@ class Trainings:
             if len(kept) < len(draft.files) and Path(file).parent == folder / runs.DATA:
                 Path(file).unlink(missing_ok=True)
 
+    def read_sheet(self, name: str, title: str) -> None:
+        """Read the rows from that sheet of a workbook; "" for the only one."""
+        with self._lock:
+            train_draft.keep(self.draft(name).of_sheet(title), self.folder(name))
+
     def map(self, name: str, field_name: str, column: str) -> None:
         """Read a field from this column; "" leaves it to the column's name. Raises UserError if that can not be."""
         with self._lock:
@@ -185,6 +190,10 @@ class Trainings:
         """Ask the run to stop; its best adapter is kept, and it can go on later."""
         self._jobs.stop(self.folder(name))
 
+    def end(self, name: str) -> None:
+        """End at once a run that was asked to stop and has not; it can go on from its last checkpoint."""
+        self._jobs.end(self.folder(name))
+
     def resume(self, name: str) -> None:
         """Go on where the run stopped or was interrupted."""
         folder = self.folder(name)
@@ -219,14 +228,15 @@ class Trainings:
         return freed
 
     def _end(self, place: Path) -> None:
-        """Stop a preview or estimate and wait for its end. Raises UserError if that does not come."""
-        until = time.monotonic() + END_WAIT_S
+        """Stop a preview or estimate; one that does not obey in time is ended, as its run is to be deleted anyway."""
+        for ask in (self._jobs.stop, self._jobs.end):
+            until = time.monotonic() + END_WAIT_S
+            if not self._jobs.view(place).is_over:
+                ask(place)
+            while not self._jobs.view(place).is_over and time.monotonic() < until:
+                time.sleep(0.1)
         if not self._jobs.view(place).is_over:
-            self._jobs.stop(place)
-        while not self._jobs.view(place).is_over:
-            if time.monotonic() > until:
-                raise UserError("Its rows are still being read or tried; wait for the end, then delete it.")
-            time.sleep(0.1)
+            raise UserError("Its rows are still being read or tried; wait for the end, then delete it.")
 
     # looking
 
@@ -278,7 +288,7 @@ class Trainings:
             folder = self.folder(name)
             preview, estimate = (self._beside(name, what) for what in PREPARED)
             chosen = [_changed(folder / one) for one in (runs.DRAFT, runs.CONFIG)]
-            begun = str(bool(chosen[1]))
+            begun = str(bool(chosen[1][0]))
             seen = f"{chosen}{_changed(preview / runs.PREVIEW_DATA)}"
             versions = {
                 "begun": begun, "see": seen, "base": f"{chosen}", "data": f"{seen}{self._told(preview)}",
@@ -321,7 +331,8 @@ class Trainings:
         is_over = view is None or view.is_over
         line = RunLine(name=folder.name, state=view.state if view else "draft", recipe=config.recipe,
                        base=Path(config.base).name, best=self._best(folder) if view else None,
-                       began=view.started if view else changed[0] / 1e9, bytes=size_of(folder) if is_over else None)
+                       began=view.started if view else changed[0][0] / 1e9,
+                       bytes=size_of(folder) if is_over else None)
         self._lines[folder] = key, line
         if is_over:
             self._reader.forget(folder)         # of two hundred runs only the lines are kept
@@ -379,8 +390,10 @@ def _rows_of(config: TrainConfig) -> dict[str, Any]:
     return {name: value for name, value in knobs.to_json(config).items() if name in names}
 
 
-def _changed(path: Path) -> int:
+def _changed(path: Path) -> tuple[int, int, int]:
+    """When a file changed, its number and its size: two changes within one tick of the clock have the same time."""
     try:
-        return os.stat(path).st_mtime_ns
+        state = os.stat(path)
     except FileNotFoundError:
-        return 0
+        return 0, 0, 0
+    return state.st_mtime_ns, state.st_ino, state.st_size

@@ -1,12 +1,14 @@
 """How the files of a training are read: their columns, the layout that was recognised, and which column is which."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from corpus.config import DataConfig
 from corpus.findings import excerpt
+from corpus.formats.workbook import BROKEN_BOOK
 from corpus.layouts.columns import column_named, inner_columns, value_of
 from corpus.layouts.recognise import LAYOUTS, Reading, recognise
 from corpus.read import read_tables
@@ -16,6 +18,8 @@ from ui.actions.train_draft import Draft
 
 SEEN_ROWS = 50                  # of a file, to recognise it by
 KEPT = 64                       # readings that are remembered
+SEVERAL = "sheets that hold something"          # in what reading a workbook says that has more than one
+CHOOSE = "{} has several sheets that hold something; choose the one with the examples."
 LAYOUT_NAMES = tuple(dict.fromkeys(layout.name for layout in LAYOUTS))
 
 
@@ -32,7 +36,8 @@ class Mapped:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One file as step 1 shows it. problem: why it can not be read as it is, one sentence."""
+    """One file as step 1 shows it. sheets: those of a workbook to choose from; sheet: the one that is read, "" if none
+    was chosen; problem: why it can not be read as it is, one sentence."""
 
     file: str
     name: str
@@ -43,6 +48,8 @@ class Seen:
     columns: tuple[str, ...] = ()
     fields: tuple[Mapped, ...] = ()
     unread: tuple[str, ...] = ()
+    sheets: tuple[str, ...] = ()
+    sheet: str = ""
     problem: str = ""
 
 
@@ -58,8 +65,9 @@ class Tables:
 
     def _seen(self, one: dict[str, Any], draft: Draft) -> Seen:
         path = Path(one["file"])
-        changed = path.stat().st_mtime_ns if path.exists() else 0
-        key = (*one.values(), changed, draft.layout, draft.columns, len(draft.files))
+        state = path.stat() if path.exists() else None
+        changed = (state.st_mtime_ns, state.st_ino, state.st_size) if state else ()
+        key = (*one.values(), changed, draft.layout, draft.columns, draft.sheet(), len(draft.files))
         if key not in self._known:
             if len(self._known) > KEPT:
                 self._known.clear()
@@ -68,15 +76,17 @@ class Tables:
 
 
 def _look(one: dict[str, Any], draft: Draft) -> Seen:
-    path = Path(one["file"])
+    path, sheet = Path(one["file"]), draft.sheet()
+    sheets = sheets_of(path)
     common: dict[str, Any] = {
-        "file": str(path), "name": path.name, "role": one["role"], "stage": one["stage"],
-        "bytes": path.stat().st_size if path.is_file() else 0}
+        "file": str(path), "name": path.name, "role": one["role"], "stage": one["stage"], "sheet": sheet,
+        "bytes": path.stat().st_size if path.is_file() else 0, "sheets": sheets if len(sheets) > 1 or sheet else ()}
     try:
-        tables = read_tables(str(path), DataConfig(limit_rows=SEEN_ROWS))
+        tables = read_tables(str(path), DataConfig(limit_rows=SEEN_ROWS, sheet=sheet))
         table = next((table for table in tables if table.records), tables[0])
     except UserError as error:
-        return Seen(**common, problem=_without_place(str(error), path))
+        is_open = SEVERAL in str(error) and not sheet
+        return Seen(**common, problem=CHOOSE.format(path.name) if is_open else _without_place(str(error), path))
     columns = (*table.columns, *inner_columns(table))
     try:
         reading = _reading(table, draft, is_lenient=one["role"] != "data")
@@ -85,6 +95,18 @@ def _look(one: dict[str, Any], draft: Draft) -> Seen:
                     problem=_without_place(str(error), path))
     return Seen(**common, columns=columns, layout=reading.layout.name, unread=reading.unread(),
                 fields=_mapped(reading.layout.fields, reading.columns, table, draft))
+
+
+def sheets_of(path: Path) -> tuple[str, ...]:
+    """The titles of a workbook's visible sheets; () for another file, or a damaged one."""
+    if path.suffix.lower() != ".xlsx":
+        return ()
+    import openpyxl
+    try:
+        with path.open("rb") as file, closing(openpyxl.load_workbook(file, read_only=True)) as book:
+            return tuple(sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible")
+    except BROKEN_BOOK:
+        return ()               # reading it says what is wrong
 
 
 def _reading(table: Table, draft: Draft, is_lenient: bool) -> Reading:

@@ -106,7 +106,7 @@ class Guard:
     async def _refusal(self, scope: Scope, receive: Receive) -> tuple[Response | None, Receive]:
         """What a request is answered with that does not come through, and the receive for one that does."""
         headers, path, folder = Headers(scope=scope), scope["path"], self._door.folder
-        if not _is_of_ours(headers, self._door.names):
+        if not _is_of_ours(headers, scope.get("method", ""), self._door.names):
             return refused(scope, STRANGER, 403), receive
         if self._door.keys and self._door.keys.are_needed:
             answer = await self._asked_for_token(self._door.keys, scope, receive)
@@ -159,14 +159,19 @@ class Guard:
         return login.let_in(login.cookie_name(scope), keys.log_in(), to) if is_form else None
 
 
-def _is_of_ours(headers: Headers, names: frozenset[str]) -> bool:
-    """True if Host is this machine, and no other page asks: DNS rebinding, forms and scripts elsewhere."""
+def _is_of_ours(headers: Headers, method: str, names: frozenset[str]) -> bool:
+    """True if Host is this machine, and no other page asks: DNS rebinding, forms and scripts elsewhere.
+
+    A link from elsewhere may be followed; what it opens is not changed by that.
+    """
     host, origin = headers.get("host", ""), headers.get("origin")
     if _name(f"//{host}") not in names:
         return False
     if origin is not None and (not is_local(origin, names) or urlsplit(origin).netloc.lower() != host.lower()):
         return False
-    return headers.get("sec-fetch-site") != "cross-site" or headers.get("sec-fetch-mode") == "navigate"
+    if headers.get("sec-fetch-site", "none") in ("same-origin", "none"):        # a page of another port is same-site
+        return True
+    return headers.get("sec-fetch-mode") == "navigate" and method in ("GET", "HEAD")
 
 
 def is_local(url: str, names: frozenset[str] = LOCAL_NAMES) -> bool:

@@ -40,14 +40,20 @@ These files are plain text: look through them before you give them to somebody.
 """
 
 
+def place(typed: str | Path) -> Path:
+    """Where a report goes. Raises UserError if there is a file already."""
+    to = runs.typed(typed).absolute()
+    if to.exists():
+        raise UserError(f"{to} is there already; give the report another name.")
+    return to
+
+
 def write(to: Path, findings: Sequence[Finding]) -> Path:
     """Write the report to a new file. It appears whole or not at all.
 
     Raises UserError if there is a file already, or it can not be written.
     """
-    to = to.expanduser().absolute()
-    if to.exists():
-        raise UserError(f"{to} is there already; give the report another name.")
+    to = place(to)
     members = _members(findings)
     with runs.whole_file(to) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in members.items():

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import UserError
-from ui.doctor.finding import BAD, CAUTION, GOOD, NOTHING_TO_DO, Finding, gb, one_line, said
-from ui.doctor.packages import AGAIN, installed
+from ui.doctor.finding import AGAIN, BAD, CAUTION, GOOD, NOTHING_TO_DO, Finding, gb, one_line, said
+from ui.doctor.packages import installed
 
 ASK_S = 15.0                    # a driver that wakes its card may take some seconds
 NVIDIA_SMI = "nvidia-smi"

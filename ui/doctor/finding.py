@@ -8,6 +8,7 @@ from models.errors import UserError
 
 GOOD, CAUTION, BAD = "good", "caution", "bad"
 NOTHING_TO_DO = "Nothing to do."
+AGAIN = "Close Galen, delete the folder .venv beside launcher.py, and run: python launcher.py"
 # What a look at a damaged set-up can end with: packages missing, half copied or of another version, a broken disk.
 FAILURES = (UserError, OSError, ImportError, SyntaxError, EOFError, NameError, AttributeError, LookupError,
             ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError, subprocess.SubprocessError)
@@ -33,6 +34,9 @@ def looked(name: str, look: Look) -> list[Finding]:
     except ModuleNotFoundError as error:
         return [Finding(name=name, state=CAUTION, found=f"not looked at: the package {error.name} is missing",
                         advice="Set Galen up first; see Packages for chat.")]
+    except (ImportError, SyntaxError) as error:         # Galen would end at the same line
+        return [Finding(name=name, state=BAD, found=f"a package that it needs is damaged ({type(error).__name__})",
+                        advice=AGAIN, personal=one_line(str(error)))]
     except FAILURES as error:
         return [Finding(name=name, state=CAUTION, found=f"could not be found out ({type(error).__name__})",
                         advice="If a finding above is bad, mend that first; else send us a report (doctor --bundle).",

@@ -29,8 +29,14 @@ def home() -> Iterator[Finding]:
     try:
         path = runs.home()
     except UserError as error:
-        yield Finding(name="Your folder", state=BAD, found="the disk that it was moved to is not there",
-                      advice="Connect that disk and start again.", personal=one_line(str(error)))
+        words = str(error)
+        if "which is not there now" in words:
+            found, advice = "the disk that it was moved to is not there", "Connect that disk and start again."
+        elif runs.MOVED_TO in words:
+            found, advice = "the note of where it was moved to is damaged", f"Delete the file {runs.MOVED_TO} in it."
+        else:
+            found, advice = "can not be looked into", "Set GALEN_HOME to a folder of yours, or leave it out."
+        yield Finding(name="Your folder", state=BAD, found=found, advice=advice, personal=one_line(words))
         return
     yield written(Folder(name="Your folder", path=path, room=ROOM_HOME,
                          elsewhere="set GALEN_HOME to a folder on another disk"))

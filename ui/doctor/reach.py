@@ -93,6 +93,10 @@ def browser() -> Iterator[Finding]:
     has_screen = sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     try:
         found = webbrowser.get()
+    except ValueError:          # quotation marks in it that do not match
+        yield Finding(name="Browser", state=CAUTION, found="what the variable BROWSER says is no command",
+                      advice="Correct BROWSER, or leave it out; the address that Galen prints can be opened by hand.")
+        return
     except webbrowser.Error:
         yield Finding(name="Browser", state=CAUTION, found="none found",
                       advice="Open the address that Galen prints in a browser, here or through an SSH tunnel.")
@@ -151,6 +155,8 @@ def hub(endpoint: str, within_s: float) -> Finding:
     if isinstance(error, urllib.error.HTTPError):
         found, advice = "the proxy asks for a name and password", "Give them in HTTPS_PROXY: http://NAME:PASSWORD@HOST"
         words = _without_login(endpoint)
+    elif isinstance(error, ValueError):
+        found, advice = "HF_ENDPOINT is no address", "Correct HF_ENDPOINT, or leave it out."
     elif "CERTIFICATE" in str(error):
         found = "its certificate is not trusted"
         advice = "A proxy or security software opens connections here: set SSL_CERT_FILE to its certificate."

@@ -36,7 +36,8 @@ def build_classify_page(demo: gr.Blocks, bench: Workbench) -> None:
         by = gr.Dropdown(views.learned([]), value="", label="Decided by", elem_id="by", interactive=True,
                          filterable=False)
         with gr.Column(elem_id="by-labels") as by_labels:
-            names = gr.Textbox(label="Labels, one on each line", lines=4, max_lines=12, elem_id="labels",
+            names = gr.Textbox(label="Labels, one on each line, or pasted from a table", lines=4, max_lines=12,
+                               elem_id="labels",
                                placeholder="cardiology: heart and blood vessels\nneurology: brain and nerves")
             several = gr.Radio([("any number of labels", "several"), ("exactly one label", "single")], value="several",
                                label="A text has", elem_id="several")

@@ -115,6 +115,8 @@ def build_export_page(demo: gr.Blocks, bench: Workbench) -> None:
             current = event.run
         elif event.act == "stop":
             page.stop(event.run)
+        elif event.act == "end":
+            page.end(event.run)
         else:
             page.again(event.run)
         return {run: current, **drawn(current, wanted, ticked)}

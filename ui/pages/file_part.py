@@ -54,6 +54,7 @@ def build_file_part(demo: gr.Blocks, bench: Workbench, part: Part) -> None:
         with gr.Row(elem_classes="acts"):
             download = gr.DownloadButton("Download", variant="primary", visible="hidden", elem_classes="download")
             stop = gr.Button("Stop", variant="stop", visible="hidden", elem_classes="stop")
+            end = gr.Button("End it now", variant="stop", visible="hidden", elem_classes="end")
             again = gr.Button("Go on", visible="hidden", elem_classes="again")
             delete = gr.Button("Delete", visible="hidden", elem_classes="delete")
         table = gr.HTML(elem_classes="rows", apply_default_css=False)
@@ -63,7 +64,7 @@ def build_file_part(demo: gr.Blocks, bench: Workbench, part: Part) -> None:
         timer = gr.Timer(TICK_S)
     begun: dict[str, str] = {}                      # {upload: its run}: a second click on Start is no second wish
     looks = [looked, choices, text, gold, start]
-    shows = [seen, card, table, before, download, stop, again, delete]
+    shows = [seen, card, table, before, download, stop, end, again, delete]
 
     def version(name: str) -> str:
         listed = repr([(one.folder.name, one.state) for one in file_task.earlier(jobs, task)])
@@ -79,6 +80,7 @@ def build_file_part(demo: gr.Blocks, bench: Workbench, part: Part) -> None:
             table: views.rows(found, task) if found else "",
             download: gr.DownloadButton(value=str(out) if out else None, visible=True if out else "hidden"),
             stop: gr.Button(visible=True if found and not is_over else "hidden"),
+            end: gr.Button(visible=True if found and found.view.is_deaf else "hidden"),
             again: gr.Button(visible=True if found and is_over and found.view.state != "done" else "hidden"),
             delete: gr.Button(visible=True if is_over else "hidden")}
 
@@ -126,6 +128,11 @@ def build_file_part(demo: gr.Blocks, bench: Workbench, part: Part) -> None:
         return drawn(name)
 
     @shown
+    def on_end(name: str) -> dict[Any, Any]:
+        jobs.end(jobs.folder_of(name))
+        return drawn(name)
+
+    @shown
     def on_again(name: str) -> dict[Any, Any]:
         jobs.start_again(jobs.folder_of(name))
         return drawn(name)
@@ -144,6 +151,7 @@ def build_file_part(demo: gr.Blocks, bench: Workbench, part: Part) -> None:
     start.click(on_start, [upload, text, gold, form, *part.settings], [run, upload, *part.others, *looks, *shows],
                 **hidden)
     stop.click(on_stop, run, shows, **hidden)
+    end.click(on_end, run, shows, **hidden)
     again.click(on_again, run, shows, **hidden)
     delete.click(on_delete, [run, run], [run, *shows], js=f"(run) => [run, ({SURE})(run)]", **hidden)
     run.change(None, run, None, js=TO_ADDRESS)

@@ -67,7 +67,8 @@ def build_frame(demo: gr.Blocks, bench: Workbench, page: str) -> Iterator[None]:
                 show.offline(bench.outside.count(), bench.settings.value.is_offline))
 
     def version(parts_now: tuple[str, str]) -> str:
-        return str(hash((bench.model.state, parts_now, state_of(bench), bench.history.is_encrypted)))
+        listed = tuple(one.name for one in bench.model.listed())
+        return str(hash((bench.model.state, listed, parts_now, state_of(bench), bench.history.is_encrypted)))
 
     def on_look(seen_version: str) -> Any:
         """One box alone: each output of an event costs the browser more than all of this costs here."""

@@ -103,6 +103,7 @@ def build_train_page(demo: gr.Blocks, bench: Workbench) -> None:
         with _step("run") as run_step:
             with gr.Row(elem_id="train-acts"):
                 stop = gr.Button("Stop", elem_id="train-stop", variant="stop", size="sm", visible="hidden")
+                end = gr.Button("End it now", elem_id="train-end", variant="stop", size="sm", visible="hidden")
                 resume = gr.Button("Resume", elem_id="train-resume", variant="primary", size="sm", visible="hidden")
                 again = gr.Button("Begin another with these settings", elem_id="train-again", size="sm")
             run = gr.HTML(elem_id="train-run", apply_default_css=False)
@@ -119,7 +120,7 @@ def build_train_page(demo: gr.Blocks, bench: Workbench) -> None:
         "data": (tables, data_state, found), "see": (tokens,), "base": (told, settings),
         "promise": (promise_state, promise), "run": (run,)}, buttons={
         "files": files, "demo": try_demo, "look": look, "to_see": to_see, "to_base": to_base, "start": start,
-        "stop": stop, "resume": resume, "again": again})
+        "stop": stop, "end": end, "resume": resume, "again": again})
     shows = page.outputs
     forms = [filled, recipe, base, of_stages, *form.inputs]
     opens = [name, other, *forms, *shows]
@@ -196,6 +197,8 @@ def build_train_page(demo: gr.Blocks, bench: Workbench) -> None:
             trainings.remove(of_run, event.file)
         elif event.act == "layout":
             trainings.change(of_run, layout=event.value)
+        elif event.act == "sheet":
+            trainings.read_sheet(of_run, event.value)
         elif event.act == "column":
             trainings.map(of_run, event.field, event.value)
         return opened(of_run, step=DATA)
@@ -231,6 +234,11 @@ def build_train_page(demo: gr.Blocks, bench: Workbench) -> None:
         return page.whole(of_run, beside)
 
     @shown
+    def on_end(of_run: str, beside: str) -> dict[Any, Any]:
+        trainings.end(of_run)
+        return page.whole(of_run, beside)
+
+    @shown
     def on_resume(of_run: str, beside: str) -> dict[Any, Any]:
         trainings.resume(of_run)
         return page.whole(of_run, beside)
@@ -261,6 +269,7 @@ def build_train_page(demo: gr.Blocks, bench: Workbench) -> None:
     to_promise.click(on_promise, whole_form, of_draft, **told_wrong)
     start.click(on_start, whole_form, of_draft, **told_wrong)
     stop.click(on_stop, [name, other], shows, **told_wrong)
+    end.click(on_end, [name, other], shows, **told_wrong)
     resume.click(on_resume, [name, other], shows, **told_wrong)
     again.click(shown(lambda of_run: looked(trainings.begin_again(of_run))), name, opens, **told_wrong)
     listing.click(on_list, [name, other], opens, **told_wrong)

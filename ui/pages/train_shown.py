@@ -96,7 +96,7 @@ class Shown:
         is_draft = draft is not None
         is_there = {"files": view is None or is_draft, "demo": view is None, "look": draft and draft.files,
                     "to_see": draft and preview and preview.made, "to_base": is_draft, "start": is_draft,
-                    "stop": job is not None and not job.is_over,
+                    "stop": job is not None and not job.is_over, "end": job is not None and job.is_deaf,
                     "resume": job is not None and self._trainings.can_resume(job.folder), "again": job is not None}
         values: dict[Any, Any] = {self._buttons[key]: gr.update(visible=bool(there) or "hidden")
                                   for key, there in is_there.items()}

@@ -58,4 +58,5 @@ def _answer(found: Labelled) -> str:
     labels = found.sorted.labels
     if not labels:
         return "No label applies"
-    return f"{escape(', '.join(labels))}: {percent(found.sorted.confidence)}"
+    meant = " <small>that these apply and no others</small>" if len(labels) > 1 else ""
+    return f"{escape(', '.join(labels))}: {percent(found.sorted.confidence)}{meant}"

@@ -10,10 +10,11 @@ from ui.views.catalog import linked
 
 STATES = {"waiting": "Begins", "pausing": "Pausing", "cancelling": "Cancelling", "paused": "Paused",
           "failed": "Stopped", "done": "Here"}
+ONLINE = "online-resume"
 # of each state: what a button does, and its words
 ACTS = {"waiting": (("pause", "Pause"), ("cancel", "Cancel")), "running": (("pause", "Pause"), ("cancel", "Cancel")),
-        "pausing": (), "cancelling": (), "paused": (("resume", "Resume"), ("cancel", "Cancel")),
-        "failed": (("resume", "Try again"), ("cancel", "Cancel"))}
+        "pausing": (), "cancelling": (), "paused": (("resume", "Resume"), ("cancel", "Discard")),
+        "failed": (("resume", "Try again"), ("cancel", "Discard"))}
 
 
 def line(one: Download) -> str:
@@ -30,14 +31,14 @@ def progress(listed: Sequence[Download], version: str) -> str:
     return json.dumps({"version": version, "runs": runs})
 
 
-def rows(listed: Sequence[Download]) -> str:
+def rows(listed: Sequence[Download], is_offline: bool = False) -> str:
     """One row each; "" where there is none."""
     if not listed:
         return ""
-    return f'<h2>Downloads</h2><ul class="models downloads">{"".join(map(_row, listed))}</ul>'
+    return f'<h2>Downloads</h2><ul class="models downloads">{"".join(_row(one, is_offline) for one in listed)}</ul>'
 
 
-def _row(one: Download) -> str:
+def _row(one: Download, is_offline: bool) -> str:
     run, title = escape(one.run), escape(one.title)
     is_over = one.state == "done"
     share = "" if one.share is None else f' value="{one.share:.4f}"'
@@ -46,6 +47,9 @@ def _row(one: Download) -> str:
     told = (f'<p class="problem" role="alert">{linked(one.words)}</p>' if one.state == "failed" else
             f'<p class="line">{escape(_arrived(one) if is_over else line(one))}</p>')
     acts = _acts_of_done(one) if is_over else ACTS[one.state]
+    if is_offline:                              # one press does both, and says so
+        acts = tuple((ONLINE, f"Go online, {words.lower()}") if act == "resume" else (act, words)
+                     for act, words in acts)
     buttons = "".join(f'<button type="button" data-act="{act}" data-run="{run}" aria-label="{words}: {title}">{words}'
                       "</button>" for act, words in acts)
     train = '<a class="go" href="/train">Train with it</a>' if is_over and one.is_base and one.path else ""

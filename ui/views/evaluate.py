@@ -10,7 +10,7 @@ from ui.views.file_task import own_words
 
 HEAD = ('<h1>Evaluate</h1><p class="lead">Ask a model questions whose answers are known, and read how sure one can be '
         "of the result. Two models side by side answer the same questions.</p>")
-EMPTY = ('<p class="lead">Nothing evaluated yet. Choose a benchmark and press Start; or drop a file of your own, with '
+EMPTY = ('<p class="lead">Nothing evaluated yet. Choose a benchmark and press Start; or use a file of your own, with '
          "questions and right answers.</p>")
 STATES = {"waiting": "waits", "running": "runs", "done": "done", "stopped": "stopped", "error": "did not work",
           "interrupted": "was interrupted"}
@@ -44,13 +44,15 @@ def progress(job: JobView | None) -> str:
         return ""
     left = f", {duration(job.left_s)} left" if job.left_s is not None else ""
     run = escape(job.folder.name)
-    act, words = ("stop", "Stop") if not job.is_over else ("resume", "Resume")
+    acts = [("resume", "Resume")] if job.is_over else [("stop", "Stop")] + [("end", "End it now")] * job.is_deaf
+    buttons = "".join(f'<button type="button" data-act="{act}" data-run="{run}">{label}</button>'
+                      for act, label in acts)
     share = "" if job.share is None else f' value="{job.share:.4f}"'
     bar = f'<progress max="1"{share} aria-label="{escape(job.title)}"></progress>' if not job.is_over else ""
     kind = ' class="problem" role="alert"' if job.state in ("error", "interrupted") else ""
     words = own_words(job) or STATES[job.state]
     return (f'<div class="job"><p{kind}>{escape(job.title)}: {escape(words)}{left}</p>{bar}'
-            f'<button type="button" data-act="{act}" data-run="{run}">{words}</button></div>')
+            f"{buttons}</div>")
 
 
 def listing(jobs: Sequence[JobView], current: str) -> str:

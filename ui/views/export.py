@@ -91,10 +91,12 @@ def _job(job: JobView) -> str:
     left = f", about {duration(job.left_s)} left" if job.left_s is not None else ""
     share = "" if job.share is None else f' value="{job.share:.4f}"'
     bar = "" if job.is_over else f'<progress max="1"{share} aria-label="{escape(job.title)}"></progress>'
-    act, words = ("stop", "Cancel") if not job.is_over else ("again", "Try again")
+    acts = [("again", "Try again")] if job.is_over else [("stop", "Cancel")] + [("end", "End it now")] * job.is_deaf
+    buttons = "".join(f'<button type="button" data-act="{act}" data-run="{escape(job.folder.name)}">{label}</button>'
+                      for act, label in acts)
     kind = ' class="problem" role="alert"' if job.state in ("error", "interrupted") else ""
     return (f'<div class="job"><p{kind}>{escape(job.title)}: {escape(job.words or STATES[job.state])}{left}</p>'
-            f'<button type="button" data-act="{act}" data-run="{escape(job.folder.name)}">{words}</button>{bar}</div>')
+            f"{buttons}{bar}</div>")
 
 
 def result(view: ExportView | None) -> str:

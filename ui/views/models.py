@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 
+from models import removal
 from ui.actions.models import Found, missing_mb
 
 SHOWN_TYPES = 3
@@ -110,17 +111,20 @@ def _question(one: Found, needed_by: Sequence[str], going: Sequence[Path]) -> st
     runs = ", ".join(needed_by[:4]) + (f" and {len(needed_by) - 4} more" if len(needed_by) > 4 else "")
     needed = f" These runs name it, and could not be repeated without it: {runs}." if needed_by else (
         " No run depends on it.")
-    return (f'<div class="question" role="group" aria-label="Confirm"><p>Delete {escape(one.file)}? That frees '
-            f'{size(one.bytes)}.{escape(also + needed)}</p>'
+    freed = sum(map(removal.frees, going or one.files))
+    frees = f"That frees {size(freed)}." if freed else removal.KEPT
+    return (f'<div class="question" role="group" aria-label="Confirm"><p>Delete {escape(one.file)}? '
+            f'{frees}{escape(also + needed)}</p>'
             f'<button type="button" class="danger" data-act="delete" data-key="{key}">Delete it</button>'
             f'<button type="button" data-act="keep" data-key="{key}">Keep it</button></div>')
 
 
 def count(parameters: int) -> str:
     """A number of parameters in words: "4.3 billion", "270 million"."""
-    if parameters >= 1e9:
+    if parameters >= 9.95e8:
         return f"{parameters / 1e9:.1f} billion"
-    return f"{parameters / 1e6:.1f} million" if parameters >= 1e5 else f"{parameters:,}"
+    digits = 0 if parameters >= 9.95e6 else 1
+    return f"{parameters / 1e6:.{digits}f} million" if parameters >= 1e5 else f"{parameters:,}"
 
 
 def adding(folder: Path) -> str:

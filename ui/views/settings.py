@@ -131,7 +131,9 @@ def hub_token(state: TokenState, model: Gated) -> str:
     if state.problem:
         there = f'<p class="problem" role="alert">{escape(state.problem)}</p>'
     elif state.source:
-        there = f'<p class="good">There is a token, from <code>{escape(state.source)}</code>.</p>'
+        before = ", ".join(f"<code>{escape(one)}</code>" for one in state.others)
+        before = f"; it goes before what is set in {before}" if before else ""
+        there = f'<p class="good">There is a token, from <code>{escape(state.source)}</code>{before}.</p>'
     else:
         there = '<p class="quiet">There is no token yet.</p>'
     return ('<h2 id="hub-token">Hugging Face</h2><p>Some models, MedGemma among them, are given only to people who '

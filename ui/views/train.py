@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from train.config import TrainConfig
 from train.curve import METRICS
+from ui import job_folder
 from ui.actions.train_draft import CHOSEN_ELSEWHERE
 from ui.actions.train_record import Answers, Record
 from ui.actions.train_view import RunLine, RunView
@@ -20,6 +21,7 @@ STATES = {"draft": "being prepared", "waiting": "waiting", "running": "running",
 LEAD = ("Teach a model from your own examples. It learns a small adapter (LoRA) beside its weights; everything stays "
         "on this computer.")
 EMPTY = ("Nothing trained yet. Start with a table of examples, or try the demonstration.")
+ENDED = f"{job_folder.ENDED} Resume goes on at its last checkpoint."
 SHOWN_NOTES = 6
 KEPT = (("time", "seconds", duration), ("memory", "peak_rss_mb", size), ("GPU memory", "peak_vram_mb", size),
         ("disk", "peak_disk_mb", size))
@@ -175,8 +177,9 @@ def _state(view: RunView) -> str:
     if job.state in ("error", "interrupted"):
         return f'<p class="problem" role="alert">{escape(job.words)}</p>'
     left = f" About {duration(job.left_s)} left." if job.left_s and " left" not in job.words else ""
-    words = {"waiting": "Waits for its turn: another job has the machine.", "stopped": "Stopped. Resume goes on where "
-             "it was.", "done": "Done."}.get(job.state, "")
+    stopped = ENDED if job.words == job_folder.ENDED else "Stopped. Resume goes on where it was."
+    words = {"waiting": "Waits for its turn: another job has the machine.", "stopped": stopped,
+             "done": "Done."}.get(job.state, "")
     told = job.words if job.state in ("running", "waiting", "done") and job.words else words
     share = f' style="--share: {job.share:.3f}"' if job.share is not None else ""
     bar = f'<i class="progress"{share}></i>' if not job.is_over else ""

@@ -29,8 +29,8 @@ def _table(seen: Seen, draft: Draft, stages: Sequence[str]) -> str:
     unread = f'<p class="quiet">Not read: {escape(", ".join(seen.unread))}.</p>' if seen.unread else ""
     return (f'<section class="table"><header><b>{name}</b> <span class="quiet">{size(seen.bytes / 1e6)}</span>'
             f'{_uses(seen, stages)}<button type="button" data-act="remove" data-file="{file}" '
-            f'aria-label="Remove {name}">Remove</button></header>{told}{_layouts(seen, draft)}{_fields(seen)}'
-            f'{unread}</section>')
+            f'aria-label="Remove {name}">Remove</button></header>{told}{_sheets(seen)}{_layouts(seen, draft)}'
+            f'{_fields(seen)}{unread}</section>')
 
 
 def _uses(seen: Seen, stages: Sequence[str]) -> str:
@@ -39,6 +39,14 @@ def _uses(seen: Seen, stages: Sequence[str]) -> str:
     uses += [(f"{role}:{stage}", f"{words}, {stage} only") for stage in stages for role, words in ROLES.items()]
     return (f'<label>Use <select data-act="place" data-file="{escape(seen.file)}">'
             f'{_options(uses, now)}</select></label>')
+
+
+def _sheets(seen: Seen) -> str:
+    if not seen.sheets:
+        return ""
+    choices = [("", "choose one"), *((title, title) for title in seen.sheets)]
+    choices += [] if seen.sheet in ("", *seen.sheets) else [(seen.sheet, seen.sheet)]
+    return f'<label>Sheet <select data-act="sheet">{_options(choices, seen.sheet)}</select></label>'
 
 
 def _layouts(seen: Seen, draft: Draft) -> str:

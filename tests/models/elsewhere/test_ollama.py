@@ -1,5 +1,6 @@
 """What Ollama holds is found by its manifests, called as Ollama calls it, and used where that is the same model."""
 
+import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -106,7 +107,7 @@ def test_a_manifest_that_changes_is_read_again(user, demo_gguf):
     blob = in_ollama(store, "good:1", {"model": demo_gguf})
     assert [entry.spot.name for entry in shelf.look() if entry.spot.program] == ["good:1"]
     (store / "manifests/registry.ollama.ai/library/good/1").write_text("{}")
-    wait_for(lambda: not [entry for entry in shelf.look() if entry.spot.program], 10)
+    wait_for(lambda: not [entry for entry in shelf.look() if entry.spot.program])
     assert blob.exists()
 
 
@@ -116,7 +117,53 @@ def test_of_several_names_of_one_blob_the_one_that_can_be_used_is_listed(user, d
     in_ollama(store, "b:1", {"model": demo_gguf, "template": "{{ .Prompt }}"})
     in_ollama(store, "c:1", {"model": demo_gguf, "template": GO_TEMPLATE})
     in_ollama(store, "d:1", {"model": demo_gguf, "template": GO_TEMPLATE})
-    assert [(entry.spot.name, entry.problem) for entry in others()] == [("c:1", "")]
+    assert [(entry.spot.name, entry.problem, entry.spot.also) for entry in others()] == [("c:1", "", ("d:1",))]
+
+
+def test_every_name_of_one_blob_is_understood_and_the_shortest_is_listed(user, demo_gguf):
+    store = user / ".ollama" / "models"
+    for number, host in enumerate(("hf.co/unsloth", "registry.ollama.ai/jane", "registry.ollama.ai/library",
+                                   "localhost:5000/library"), 1):
+        blob = in_ollama(store, f"x:{number}", {"model": demo_gguf}, host)
+    [model] = [one for one in library.chat_models() if one.place]
+    assert model.name == "x:3" and model.also == ("hf.co/unsloth/x:1", "jane/x:2", "localhost:5000/library/x:4")
+    assert {library.find_model(name) for name in (model.name, *model.also)} == {blob}
+
+
+def moved_to(store, name, text):
+    """Put the manifest of library/NAME/1 where Ollama's change 15735 has it: text, or a link to a blob."""
+    old = store / "manifests" / "registry.ollama.ai" / "library" / name / "1"
+    data = old.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    (store / "blobs" / f"sha256-{digest}").write_bytes(data)
+    old.unlink()
+    new = store / "manifests-v2" / "ollama.com" / "library" / name / "1"
+    new.parent.mkdir(parents=True)
+    if text:
+        new.write_text(text.replace("DIGEST", digest))
+    else:
+        new.symlink_to(os.path.relpath(store / "blobs" / f"sha256-{digest}", new.parent))
+
+
+def test_manifests_of_the_second_layout_are_read(user, demo_gguf, tmp_path):
+    store = user / ".ollama" / "models"
+    listed = {"manifests": [{"digest": "sha256:" + "0" * 64, "runner": "mlx"}, 3, {"layers": 3},
+                            {"digest": "sha256:DIGEST", "runner": "ggml"}]}
+    for number, text in enumerate(("", json.dumps(listed))):
+        own = tmp_path / "own.gguf"
+        own.write_bytes(demo_gguf.read_bytes() + bytes(number))
+        blob = in_ollama(store, f"m{number}:1", {"model": own})
+        moved_to(store, f"m{number}", text)
+        assert library.find_model(f"m{number}:1") == blob and open_header(blob).template
+    in_ollama(store, "m0:1", {"model": rewritten(demo_gguf, tmp_path / "old.gguf", text={"general.name": "old"})[0]})
+    assert [entry.spot.name for entry in others()] == ["m0:1", "m1:1"] and "old" not in {
+        entry.facts.name for entry in others()}
+
+
+def test_a_model_that_runs_elsewhere_is_none_here(user, demo_gguf):
+    store = user / ".ollama" / "models"
+    in_ollama(store, "gpt-oss:120b-cloud", {"license": "free"})
+    assert not others()
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among files")

@@ -52,6 +52,8 @@ def test_lm_studio_says_where_its_models_are(user, tmp_path):
     far.mkdir()
     (far / "settings.json").write_text(json.dumps({"downloadsFolder": str(chosen)}))
     assert lm_studio.stores()[:3] == [chosen, far / "models", user / ".lmstudio" / "models"]
+    (far / "settings.json").write_text(json.dumps({"downloadsFolder": str(chosen)}), encoding="utf-8-sig")
+    assert lm_studio.stores()[0] == chosen              # as Windows programs write it
     for text in ("[]", "nonsense", '{"downloadsFolder": 3}', '{"downloadsFolder": "relative"}'):
         (far / "settings.json").write_text(text)
         assert lm_studio.stores()[0] == far / "models"

@@ -1,21 +1,26 @@
 """Downloads as jobs, over the real worker, the real client and a local hub: paused, resumed, cancelled, used."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 import pytest
 
-from models import runs
+from models import download, runs
 from models.download import DownloadConfig
 from models.errors import UserError
 from tests.models.hub import Hub
 from tests.processes import command
+from tests.small_disk import mounted
 from tests.ui.fakes import FakeSession, wait_for
 from ui import job_folder
-from ui.actions.downloads import Downloads
+from ui.actions.downloads import CANCELLED, KIND, MODULE, Downloads
 from ui.actions.model import CurrentModel
 from ui.actions.models import Models
+from ui.job_folder import Asked
 from ui.job_list import JobList
 from ui.outside import Outside
 from ui.settings import SettingsFile
@@ -130,3 +135,48 @@ def test_nothing_is_fetched_while_offline_and_nothing_else_is_a_download(bench: 
     for act in (bench.downloads.pause, bench.downloads.cancel, bench.downloads.forget):
         with pytest.raises(UserError, match="is no download"):
             act(folder.name)
+
+
+@pytest.mark.parametrize("file", [download.CONTENTS, runs.CONFIG])
+@pytest.mark.parametrize("left", [b"", b"\0\0", b"[]", b'{"repo": 7, "a": "../../x"}'])
+def test_what_a_power_cut_left_of_a_download_can_be_cancelled(
+        bench: Bench, galen_home: Path, file: str, left: bytes):
+    folder = galen_home / "runs" / "download-x"
+    folder.mkdir(parents=True)
+    runs.write_json(folder / runs.CONFIG, {"repo": REPO})
+    runs.write_json(folder / job_folder.JOB, asdict(Asked(module=MODULE, kind=KIND, title="X", asked=1.0,
+                                                          is_heavy=False)))
+    runs.write_json(folder / download.CONTENTS, {"a": "a" * 64})
+    (folder / runs.PID).write_text('{"pid": 4000000, "started": 1}')
+    os.utime(folder / runs.PID, (1, 1))
+    (folder / file).write_bytes(left)
+    assert len(bench.downloads.listed()) == 1
+    (folder / CANCELLED).touch()                # as a Galen leaves it that is ended while a download pauses
+    assert bench.downloads.listed() == [] and not folder.exists()
+
+
+def test_two_who_press_at_once_start_one(bench: Bench, hub: Hub):
+    hub.faults.bytes_s = 1e6
+    both = threading.Barrier(4)
+
+    def press() -> str:
+        both.wait()
+        return bench.downloads.start(CONFIG, "Demo Q8_0")
+    with ThreadPoolExecutor(4) as pool:
+        found = {one.result() for one in [pool.submit(press) for _ in range(4)]}
+    assert len(found) == 1
+    run = found.pop()
+    bench.downloads.cancel(run)
+    wait_for(lambda: not bench.downloads.listed(), LONG_S)
+
+
+def test_what_can_not_be_deleted_yet_keeps_no_page_from_its_list(bench: Bench, galen_home: Path):
+    folder = galen_home / "runs" / "download-x"
+    folder.mkdir(parents=True)
+    runs.write_json(folder / runs.CONFIG, {"repo": REPO})
+    (folder / runs.PID).write_text('{"pid": 4000000, "started": 1}')
+    os.utime(folder / runs.PID, (1, 1))
+    (folder / CANCELLED).touch()
+    with mounted(folder / "busy", 1):           # as a program that has a file of it open does on Windows
+        bench.downloads.listed()
+        assert folder.exists()

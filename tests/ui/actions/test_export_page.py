@@ -23,7 +23,7 @@ def page(galen_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Exports]
     yield Exports(jobs, model, Outside(galen_home, settings))
     for view in jobs.all():
         jobs.stop(view.folder)
-    wait_for(lambda: all(view.is_over for view in jobs.all()), 60)
+    wait_for(lambda: all(view.is_over for view in jobs.all()))
     jobs.close()
 
 
@@ -68,7 +68,7 @@ def test_runs_come_first_and_only_listed_ones_are_taken(page: Exports, galen_hom
 def test_sizes_are_those_of_the_files(page: Exports, demo_gguf: Path):
     choice = page.choice("demo")
     assert page.sizes(choice).is_reading and {row.bytes for row in page.rows(choice, None)} == {None}
-    planned = wait_for(lambda: page.sizes(choice).planned, 60)
+    planned = wait_for(lambda: page.sizes(choice).planned)
     assert abs(planned["bytes"]["Q8_0"] - demo_gguf.stat().st_size) < 10_000       # its own header differs a little
     row = next(row for row in page.rows(choice, None) if row.kind == "Q8_0")
     assert row.fits and row.needed_mb > row.bytes / 1e6 and not row.is_here
@@ -76,7 +76,7 @@ def test_sizes_are_those_of_the_files(page: Exports, demo_gguf: Path):
 
 def test_a_source_that_can_not_be_exported_says_why(page: Exports, galen_home: Path):
     choice = page.choice(trained(galen_home, "notes").name)
-    problem = wait_for(lambda: page.sizes(choice).problem, 60)
+    problem = wait_for(lambda: page.sizes(choice).problem)
     assert "only LoRA adapters can be exported" in problem and "\n" not in problem
     with pytest.raises(UserError, match="only LoRA adapters can be exported"):
         page.start(choice, [], {})

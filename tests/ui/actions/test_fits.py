@@ -7,12 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from models.catalog import catalog, find
+from models.catalog import catalog, find, find_any
 from models.errors import UserError
 from runtime.bandwidth import MEASURED, Bandwidth
 from runtime.device import Device
 from ui.actions import fits
-from ui.actions.fits import Machine, in_words, speed_in_words
+from ui.actions.fits import Machine, speed_in_words
+from ui.actions.suggestion import in_words
 from ui.settings import SettingsFile
 
 GB = 10**9
@@ -97,6 +98,28 @@ def test_no_speed_is_said_that_was_not_measured(computer):
         found = said(computer(16, known=known))
         assert found.words == "fits" and found.tokens_s == 0.0 and "About" not in found.about
     assert "keep 2.0" in found.about
+
+
+def test_what_the_speeds_rest_on_or_why_there_are_none(computer):
+    words = computer(16).speed_words()
+    assert "30 GB/s" in words and "from 5 tokens/s on" in words
+    assert "being measured" in computer(16, known=Known(None)).speed_words()
+    assert computer(16, known=Known(None, (), "it is busy.")).speed_words() == "it is busy."
+    assert "a GeForce shows when it runs" in computer(16, known=Known(gpus=(CARD,))).speed_words()
+
+
+def test_one_would_wait_for_each_word_of_a_slow_one(computer):
+    assert said(computer(64), "medgemma-27b-text-it").is_slow and not said(computer(64)).is_slow
+    assert not said(computer(64, known=Known(None)), "medgemma-27b-text-it").is_slow      # nobody knows
+
+
+def test_a_model_that_the_catalog_does_not_know_is_reckoned_by_its_size(computer):
+    known, unknown = find(MEDGEMMA), find_any("hub:someone:thing-GGUF")
+    size = known.ggufs[0].files[0].bytes
+    one, other = (computer(16).for_file(size, entry, "Q4_K_M", 850_000_000) for entry in (known, unknown))
+    assert other.kind == fits.FITS and abs(other.memory_bytes / one.memory_bytes - 1) < 0.1
+    assert abs(other.tokens_s / one.tokens_s - 1) < 0.1
+    assert computer(16).for_file(14 * GB, unknown, "").kind == fits.LESS
 
 
 def test_nothing_is_claimed_for_a_gpu_from_the_processor(computer):

@@ -50,6 +50,18 @@ def test_labels_are_lines():
     assert read_labels(labellings.written(read_labels(text))) == read_labels(text)
 
 
+@pytest.mark.parametrize("text", [
+    "Label\tMeaning\r\nCardiology\theart: and vessels\r\nneurology\t\r\n", "cardiology\theart: and vessels\nneurology",
+    "label;description\ncardiology;heart: and vessels\nneurology;"])
+def test_two_columns_of_a_table_can_be_pasted(text):
+    assert read_labels(text) == {"cardiology": "heart: and vessels", "neurology": ""}
+
+
+def test_a_semicolon_in_a_description_divides_nothing():
+    assert read_labels("a: one; two\nb: three; four") == {"a": "one; two", "b": "three; four"}
+    assert read_labels("one; two") == {"one; two": ""}
+
+
 @pytest.mark.parametrize(("text", "told"), [
     (": heart", "names no label"), ("a|b", "names no label"), ("a\nA: x", "stands there twice")])
 def test_lines_that_name_no_label_are_refused(text, told):

@@ -76,12 +76,12 @@ def test_another_model_is_waited_for_and_then_loaded(model: CurrentModel, sessio
     inside = threading.Event()
     with model.using(given, 1):
         def other() -> None:
-            with model.using("demo", 5):
+            with model.using("demo", 60):
                 inside.set()
         thread = threading.Thread(target=other)
         thread.start()
         assert not inside.wait(0.2)
-    thread.join(5)
+    thread.join(60)
     assert inside.is_set() and len(loads) == 1 and loads[0].startswith("galen-demo")
 
 
@@ -101,7 +101,7 @@ def test_lent_memory_is_free_until_it_comes_back(model: CurrentModel, session: F
 def held(session: FakeSession) -> threading.Event:
     """Loads wait for the event from now on."""
     go, load = threading.Event(), session.load
-    session.load = lambda path, config=None: go.wait(5) and load(path, config)
+    session.load = lambda path, config=None: go.wait(60) and load(path, config)
     return go
 
 
@@ -120,7 +120,7 @@ def test_who_asks_while_a_model_is_loaded_is_answered_by_that_one(model: Current
     with model.in_use(stopped):                         # and nobody has to wait for it
         assert model.state.loading
     go.set()
-    thread.join(5)
+    thread.join(60)
     assert answered[0].startswith("galen-demo")
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from models import fetched, runs
 from models.errors import UserError
+from runtime.expect import of_header
 from runtime.messages import Loaded
 from tests.models.places import TEMPLATE, in_hub_cache, in_ollama, rewritten
 from tests.runtime.seeing import export_seeing, make_seeing
 from tests.ui.fakes import FakeSession, wait_for
 from ui.actions.model import CurrentModel
-from ui.actions.models import Models, memory_mb
+from ui.actions.models import Found, Models, memory_mb
 from ui.settings import SettingsFile
 from ui.views import models as view
 
@@ -76,10 +77,17 @@ def test_what_is_here_with_its_figures(models: Models, demo_gguf: Path):
     assert len({one.key for one in found.values()}) == len(found) == 4
 
 
+def test_what_an_export_made_is_no_model_of_the_catalog(models: Models):
+    assert {one.file for one in models.listed() if one.is_made} == {"tuned-Q8_0.gguf"}
+
+
 def test_memory_grows_with_the_context(models: Models):
     from models.header import read_header
     header = read_header(models.listed()[0].path)
     assert memory_mb(header, 64_000) > memory_mb(header, 32_000) >= memory_mb(header, 512)
+    # the list of what is here and that of what can be fetched reckon alike
+    assert memory_mb(header, 2048) == pytest.approx(of_header(header).memory_bytes(2048) / 1e6, rel=0.15)
+    assert models.listed()[0].memory_mb == memory_mb(header, 2048)
 
 
 def test_a_file_dropped_into_the_folder_is_seen_and_a_growing_one_read_again(models: Models, galen_home: Path,
@@ -200,12 +208,28 @@ def test_a_projector_goes_with_the_last_model_that_sees_with_it(models: Models, 
     for name in ("a.gguf", "b.gguf"):
         shutil.copy(seeing, galen_home / name)
     found = models.find("a.gguf")
-    assert found.can_see and found.projector == eyes and found.memory_mb > 250
+    assert found.can_see and found.projector == eyes
+    assert found.memory_mb > (found.weights_bytes + eyes.stat().st_size) / 1e6
     assert models.going(found) == (galen_home / "a.gguf",)
     models.delete("a.gguf")
     assert eyes.exists() and models.going(models.find("b.gguf")) == (galen_home / "b.gguf", eyes)
     models.delete("b.gguf")
     assert not eyes.exists()
+
+
+def test_a_projector_stays_while_a_model_beside_it_is_still_to_be_read(models: Models, galen_home: Path,
+                                                                       demo_base: Path, tmp_path: Path):
+    class Reading(Models):
+        def listed(self) -> list[Found]:
+            return [replace(one, is_unread=True, projector=None) if one.key == "b.gguf" else one
+                    for one in models.listed()]
+
+    seeing = export_seeing(make_seeing(tmp_path / "base", demo_base), tmp_path)
+    shutil.copy(tmp_path / "mmproj-seeing.gguf", galen_home)
+    for name in ("a.gguf", "b.gguf"):
+        shutil.copy(seeing, galen_home / name)
+    reading = Reading(galen_home, models._settings, models._model, models._jobs)
+    assert reading.going(reading.find("a.gguf")) == (galen_home / "a.gguf",)
 
 
 def test_the_projector_of_the_model_in_use_stays(galen_home: Path, demo_base: Path, jobs: FakeJobs, tmp_path: Path):
@@ -245,7 +269,7 @@ def test_many_files_are_listed_while_they_are_read(models: Models, galen_home: P
     unread = next(one for one in listed if one.is_unread)
     assert unread.bytes == len(data) and not unread.problem
     before = models.version()
-    wait_for(lambda: not any(one.is_unread for one in models.listed()), 60)
+    wait_for(lambda: not any(one.is_unread for one in models.listed()))
     assert models.version() != before and models.find(unread.key).can_chat
 
 

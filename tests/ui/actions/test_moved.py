@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import pytest
+
 from models import runs
 from ui.actions import moved
 
@@ -58,3 +60,22 @@ def test_a_copy_leaves_what_still_is_there(tmp_path: Path):
     assert (copied / "runs/one/config.json").read_bytes() == before
     (copied / "runs/one/config.json").write_text("{")           # damaged: said by whoever needs it
     moved.settle(home, program)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '{"home": 3}', '{"home": ["a"], "program": null}', "nonsense"])
+def test_a_damaged_note_of_the_last_place_costs_that_only(tmp_path: Path, text: str):
+    home = tmp_path / "home"
+    (home / "cache").mkdir(parents=True)
+    (home / "cache" / moved.PLACE).write_text(text)
+    moved.settle(home, tmp_path)
+    assert runs.read_json(home / "cache" / moved.PLACE) == {"home": str(home), "program": str(tmp_path)}
+
+
+def test_settings_nested_without_end_are_left_alone(tmp_path: Path):
+    home, config = tmp_path / "home", tmp_path / "home" / "runs" / "one" / runs.CONFIG
+    config.parent.mkdir(parents=True)
+    config.write_text("[" * 900 + "]" * 900)
+    (home / "cache").mkdir()
+    runs.write_json(home / "cache" / moved.PLACE, {"home": "/before", "program": str(tmp_path)})
+    moved.settle(home, tmp_path)
+    assert config.read_text() == "[" * 900 + "]" * 900

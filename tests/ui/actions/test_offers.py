@@ -8,11 +8,13 @@ from models import catalog
 from models.errors import UserError
 from models.listing import HubFile, Listing
 from tests.ui.fakes import wait_for
-from ui.actions.offers import BASE, Offers
+from ui.actions.models import Found
+from ui.actions.offers import BASE, FILES, Offers
 from ui.outside import Outside
 from ui.settings import SettingsFile
 
 ID = "medgemma-1.5-4b-it"
+OTHER, ANY = "someone/thing-GGUF", "hub:someone:thing-GGUF"
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,12 @@ class FakeHub:
 
     def ask(self, repo):
         self.asked.append(repo)
-        assert self.may_answer.wait(10)
+        assert self.may_answer.wait(60)
         if self.problem:
             raise UserError(self.problem)
-        if repo == catalog.find(ID).hub_id:
+        if repo == OTHER:
+            files = [("thing-Q4_K_M.gguf", 1_000_000_000), ("mmproj-F16.gguf", 800_000_000)]
+        elif repo in (catalog.find(ID).hub_id, "someone/base"):
             files = [("config.json", 900), ("model.safetensors", 8_600_000_000), ("tokenizer.json", 33_000_000)]
         else:
             files = [(f"medgemma-1.5-4b-it-{kind}.gguf", count) for kind, count in
@@ -167,3 +171,41 @@ def test_what_lies_in_the_hubs_cache_is_here(offers: Offers, hub: FakeHub, tmp_p
     assert offers.suggested().is_here is False
     (at / "medgemma-1.5-4b-it-Q4_K_M.gguf").write_bytes(b"x")
     assert offers.suggested().is_here and offers.suggested().type == "Q4_K_M"
+
+
+def test_any_repository_of_the_hub_can_be_asked_for(offers: Offers, hub: FakeHub):
+    listed = offers.listed(f"{ANY}/{FILES}")
+    assert listed[0].entry.id == ANY and [one.type for one in listed[0].choices] == [FILES] and hub.asked == []
+    offers.choose(ANY, FILES)
+    wait_for(lambda: offers.listed(f"{ANY}/{FILES}")[0].is_said)
+    offers.choose(ANY, FILES)                           # looked at again: it has said all
+    found = offers.listed(f"{ANY}/Q4_K_M")[0]
+    assert hub.asked == [OTHER] and [one.type for one in found.choices] == ["Q4_K_M"]
+    config, title = offers.config(ANY, "Q4_K_M")
+    assert (config.repo, config.files, config.entry) == (OTHER, ("thing-Q4_K_M.gguf", "mmproj-F16.gguf"), "")
+    assert title == "thing Q4_K_M" and len(offers.listed()) == len(catalog.catalog())
+    assert offers.named(f"{ANY}/Q4_K_M") == f"{ANY}/Q4_K_M" and offers.named(f"{ID}/Q8_0") == f"{ID}/Q8_0"
+    assert offers.named(f"hub:google:{ID}/{FILES}") == ID and offers.named(f"hub:google:{ID}/Q8_0") == f"{ID}/Q8_0"
+
+
+def test_a_folder_to_train_from_is_offered_once_the_hub_says_so(offers: Offers):
+    base = "hub:someone:base"
+    assert BASE not in [one.type for one in offers.listed(f"{base}/{FILES}")[0].choices]
+    offers.choose(base, FILES)
+    wait_for(lambda: offers.listed(f"{base}/{FILES}")[0].is_said)
+    assert [one.type for one in offers.listed(f"{base}/{BASE}")[0].choices] == [BASE]
+    assert offers.config(base, BASE)[0].files == ()
+
+
+def test_what_another_program_holds_is_here_too(outside: Outside, hub: FakeHub):
+    def found(file: str, **values) -> Found:
+        return Found(key=file, path=Path(file), file=file, place="Ollama", bytes=1, **{"can_chat": True, **values})
+
+    here = [found("gemma3:4b"), found("medgemma-1.5-4b-it-Q8_0.gguf"), found("gemma-3-1b-it-Q4_K_M.gguf", is_made=True),
+            found("gemma-2-2b-it-Q4_K_M.gguf", can_chat=False), found("x.gguf", title="Gemma 3 12b It")]
+    offers = Offers(outside, FakeMachine(), hub.ask, lambda: here)
+    assert {one.entry.id: one.held for one in offers.listed() if one.held} == {
+        "gemma-3-4b-it": ("",), ID: ("Q8_0",), "gemma-3-12b-it": ("",)}
+    assert choice(offers, "Q8_0").is_here and not choice(offers, "Q4_K_M").is_here and not offers.suggested().is_here
+    here = [found("medgemma-1.5-4b-it-Q4_K_M.gguf")]
+    assert offers.suggested().is_here

@@ -5,6 +5,7 @@ import pytest
 from models import catalog
 from models.download import DownloadConfig
 from models.errors import UserError
+from models.hub_words import Gone
 from models.listing import HubFile, Listing
 from tests.ui.actions.test_offers import FakeMachine
 from ui.actions import pull
@@ -16,10 +17,12 @@ class FakeHub:
     """Holds these files in whatever repository it is asked for."""
 
     def __init__(self, **files):
-        self.files, self.asked = files, []
+        self.files, self.asked, self.gone = files, [], set()
 
     def ask(self, repo):
         self.asked.append(repo)
+        if repo in self.gone:
+            raise Gone(f"There is no {repo} on the hub")
         return Listing(repo=repo, revision="c" * 40, is_gated=False, files=tuple(
             HubFile(name=f"model-{name}.gguf", bytes=count, sha256="a" * 64) for name, count in self.files.items()))
 
@@ -64,3 +67,16 @@ def test_what_can_not_be_pulled(words, is_base, files, said):
 def test_a_repository_without_models():
     with pytest.raises(UserError, match="holds no GGUF"):
         pull.config_of("gemma-3-1b-it", False, lambda: nullcontext(FakeMachine()), FakeHub().ask)
+
+
+def test_the_next_repository_where_the_first_one_is_gone():
+    first, second = (source.repo for source in catalog.find("gemma-3-4b-it").ggufs[:2])
+    hub = FakeHub(Q8_0=GB)
+    hub.gone = {first}
+    assert pull.config_of("gemma-3-4b-it:Q8_0", False, lambda: nullcontext(FakeMachine()), hub.ask).repo == second
+    assert hub.asked == [first, second]
+    with pytest.raises(UserError, match=f"There is no {first}"):
+        pull.config_of(f"{first}:Q8_0", False, lambda: nullcontext(FakeMachine()), hub.ask)
+    hub.gone = {source.repo for source in catalog.find("gemma-3-4b-it").ggufs}
+    with pytest.raises(UserError, match=f"There is no {first}"):
+        pull.config_of("gemma-3-4b-it:Q8_0", False, lambda: nullcontext(FakeMachine()), hub.ask)

@@ -67,7 +67,7 @@ def test_setting_a_passphrase_tells_of_copies_without_one(bench: Workbench):
 @pytest.mark.parametrize("what", ["summaries", "labellings"])
 def test_the_idle_lock_waits_for_what_is_being_done(bench: Workbench, what: str):
     is_done = threading.Event()
-    work = Single(bench.model, lambda asked, opened: is_done.wait(20))
+    work = Single(bench.model, lambda asked, opened: is_done.wait(60))
     setattr(bench, what, work)
     actions.set_passphrase(bench, "", "open sesame", "open sesame")
     work.ask("a long conversation")
@@ -75,7 +75,7 @@ def test_the_idle_lock_waits_for_what_is_being_done(bench: Workbench, what: str)
     time.sleep(2.5)                                     # two looks
     assert not bench.history.is_locked and work.state.asked
     is_done.set()
-    wait_for(lambda: bench.history.is_locked, 20)
+    wait_for(lambda: bench.history.is_locked)
     wait_for(lambda: work.state.asked is None)
 
 

@@ -58,7 +58,7 @@ def test_what_is_written_is_told_while_it_is_written(session, model):
     work = Single(model, two_answers)
     assert work.state.asked is None
     work.ask(2)
-    first = session.streams.get(timeout=5)
+    first = session.streams.get(timeout=60)
     first.pieces.put("One ")
     wait_for(lambda: work.state.text == "One ")
     version = work.state.version
@@ -66,7 +66,7 @@ def test_what_is_written_is_told_while_it_is_written(session, model):
     wait_for(lambda: work.state.text == "One answer. ")
     assert work.state.version != version and work.state.is_running and work.state.model == model.state.name
     first.pieces.put(None)
-    second = session.streams.get(timeout=5)
+    second = session.streams.get(timeout=60)
     second.pieces.put("Two.")
     wait_for(lambda: work.state.text == "One answer.\n\nTwo.")
     second.pieces.put(None)
@@ -81,16 +81,16 @@ def test_one_at_a_time(session, model):
     work.ask(1)
     with pytest.raises(UserError, match="still being done"):
         work.ask(1)
-    session.streams.get(timeout=5).pieces.put(None)
+    session.streams.get(timeout=60).pieces.put(None)
     wait_for(lambda: not work.state.is_running)
     work.ask(1)
-    session.streams.get(timeout=5).pieces.put(None)
+    session.streams.get(timeout=60).pieces.put(None)
 
 
 def test_stop_ends_it_and_keeps_what_was_written(session, model):
     work = Single(model, two_answers)
     work.ask(3)
-    session.streams.get(timeout=5).pieces.put("Begun")
+    session.streams.get(timeout=60).pieces.put("Begun")
     wait_for(lambda: work.state.text)
     work.stop()
     state = wait_for(lambda: not work.state.is_running and work.state)
@@ -104,12 +104,12 @@ def test_stop_before_the_first_word_and_while_scoring(session, model):
     def scoring(asked, opened):
         engine = opened()
         begun.set()
-        go_on.wait(5)
+        go_on.wait(60)
         return engine.score([([1], [[2]])])
 
     work = Single(model, scoring)
     work.ask(1)
-    begun.wait(5)
+    begun.wait(60)
     work.stop()
     go_on.set()
     assert wait_for(lambda: not work.state.is_running and work.state).is_stopped
@@ -118,7 +118,7 @@ def test_stop_before_the_first_word_and_while_scoring(session, model):
 def test_forgotten_work_leaves_nothing(session, model):
     work = Single(model, two_answers)
     work.ask(1)
-    stream = session.streams.get(timeout=5)
+    stream = session.streams.get(timeout=60)
     stream.pieces.put("Mrs. Grey")
     wait_for(lambda: work.state.text)
     work.forget()
@@ -152,12 +152,12 @@ def test_without_a_model(galen_home):
 def test_a_model_that_is_being_loaded_is_waited_for(session, galen_home, demo_gguf):
     is_there = threading.Event()
     load = session.load
-    session.load = lambda path, config=None: is_there.wait(5) and load(Path(path), config)
+    session.load = lambda path, config=None: is_there.wait(60) and load(Path(path), config)
     current = CurrentModel(session, SettingsFile(galen_home))
     current.preload(demo_gguf)
     work = Single(current, two_answers)
     work.ask(1)
     assert work.state.is_running and session.streams.empty()
     is_there.set()
-    session.streams.get(timeout=5).pieces.put(None)
+    session.streams.get(timeout=60).pieces.put(None)
     assert wait_for(lambda: work.state.found) == [""]

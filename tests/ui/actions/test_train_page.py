@@ -14,6 +14,7 @@ from train.config import TrainConfig
 from ui.actions.train_page import Trainings
 from ui.actions.uploads import upload_folder
 from ui.job_list import JobView
+from ui.views import train_data
 
 ROWS = "Frage,answer,patient\nWhy is that so?,Because it is so.,p1\n<b>How</b>?,Like this one here.,p2\n"
 
@@ -23,6 +24,7 @@ class FakeJobs:
 
     def __init__(self, home):
         self.runs, self.states, self.asked, self.stopped, self.again = home / "runs", {}, [], [], []
+        self.ended = []
 
     def submit(self, module, config, *, kind, title, name, at="", memory_mb=None):
         folder = runs.new_run(name, "") if not at else Path(at)
@@ -52,6 +54,9 @@ class FakeJobs:
 
     def stop(self, folder):
         self.stopped.append(folder.name)
+
+    def end(self, folder):
+        self.ended.append(folder.name)
 
     def start_again(self, folder):
         self.again.append(folder.name)
@@ -163,6 +168,33 @@ def test_columns_are_mapped_by_hand(trainings):
     assert "none of them is the question" in trainings.view(name).tables[0].problem
 
 
+def test_a_workbooks_sheet_is_chosen(trainings):
+    import openpyxl
+    book = openpyxl.Workbook()
+    book.active.title = "Read me"
+    book.active.append(["Made in 2024"])
+    cases = book.create_sheet("Cases")
+    for row in (["question", "answer"], ["Of the heart?", "It pumps."]):
+        cases.append(row)
+    book.create_sheet("Hidden").sheet_state = "hidden"
+    path = upload("cases.xlsx")
+    book.save(path)
+    name = trainings.begin("", [path])
+    seen, = trainings.view(name).tables
+    assert seen.sheets == ("Read me", "Cases") and seen.problem == (
+        "cases.xlsx has several sheets that hold something; choose the one with the examples.")
+    assert '<select data-act="sheet"><option value="" selected>' in train_data.tables(trainings.view(name))
+    trainings.set(name, {"rank": 3}, "")
+    trainings.read_sheet(name, "Cases")
+    seen, = trainings.view(name).tables
+    assert (seen.problem, seen.layout, seen.sheet) == ("", "question/answer", "Cases")
+    assert trainings.draft(name).as_set().rank == 3 and trainings.draft(name).config().sheet == "Cases"
+    trainings.read_sheet(name, "Read me")
+    assert trainings.view(name).tables[0].problem
+    trainings.read_sheet(name, "")
+    assert "choose the one" in trainings.view(name).tables[0].problem
+
+
 def test_a_files_use_is_chosen(trainings, draft):
     trainings.begin(draft, [upload("b.csv")])
     other = trainings.draft(draft).files[1]["file"]
@@ -246,7 +278,7 @@ def test_deleting_takes_files_preview_and_estimate_along(jobs, trainings, draft,
     monkeypatch.setattr("ui.actions.train_page.END_WAIT_S", 0.2)
     with pytest.raises(UserError, match="wait for the end, then delete it"):
         trainings.delete(draft)
-    assert jobs.stopped == [f"{draft}-preview"]
+    assert jobs.stopped == jobs.ended == [f"{draft}-preview"]
     done(jobs, galen_home / "runs" / f"{draft}-preview", preview={})
     assert trainings.delete(draft) > 1000
     assert list((galen_home / "runs").iterdir()) == [] and not trainings.is_known(draft)
@@ -280,8 +312,14 @@ def test_versions_change_with_what_they_stand_for(jobs, trainings, draft, galen_
         after = trainings.versions(draft, "")
         return {part for part in after if after[part] != before[part]}
 
+    def in_the_same_tick():
+        path = galen_home / "runs" / draft / runs.DRAFT
+        then = path.stat()
+        trainings.set(draft, {"rank": 5}, "")
+        os.utime(path, ns=(then.st_atime_ns, then.st_mtime_ns))
+
     assert changed(lambda: None) == set()
-    assert changed(lambda: trainings.set(draft, {"rank": 5}, "")) >= {"data", "see", "base", "promise"}
+    assert changed(in_the_same_tick) >= {"data", "see", "base", "promise"}
     assert changed(lambda: trainings.look(draft)) == {"data"}
     preview = galen_home / "runs" / f"{draft}-preview"
     assert changed(lambda: done(jobs, preview, preview={"stages": []})) == {"data", "see"}

@@ -14,7 +14,7 @@ from ui.history import new_id
 def test_what_grows_is_sent_as_safe_html_until_the_answer_has_ended(chat: Chat, session: FakeSession):
     one = new_id()
     chat.send(one, "a")
-    stream = session.streams.get(timeout=5)
+    stream = session.streams.get(timeout=60)
     number = chat.running(one)[0].number
 
     async def collect() -> list[str]:
@@ -46,7 +46,7 @@ def test_nothing_is_sent_while_the_conversations_are_locked(chat: Chat, session:
     one = new_id()
     chat.history.set_passphrase("", "open sesame")
     chat.send(one, "a")
-    stream = session.streams.get(timeout=5)
+    stream = session.streams.get(timeout=60)
     stream.cancel = lambda: None                        # a model that is busy with a long question hears late
     stream.pieces.put("what nobody may read now")
     wait_for(lambda: chat.running(one)[0].text)

@@ -75,9 +75,13 @@ def test_our_own_page_is_answered(client: TestClient):
 
 
 def test_what_another_site_loads_is_refused_and_a_link_from_there_is_followed(client: TestClient):
-    image = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
-    assert client.get("/", headers=image).status_code == 403
-    assert client.get("/", headers={**image, "sec-fetch-mode": "navigate"}).status_code == 200
+    for site in ("cross-site", "same-site"):            # the latter: a page of another port of this machine
+        image, link = ({"sec-fetch-site": site, "sec-fetch-mode": mode} for mode in ("no-cors", "navigate"))
+        assert client.get("/", headers=image).status_code == 403
+        assert client.get("/", headers=link).status_code == client.head("/", headers=link).status_code == 200
+        assert client.post("/", headers=link).status_code == 403        # a form that names no origin
+    for site in ("same-origin", "none"):
+        assert client.post("/", headers={"sec-fetch-site": site, "sec-fetch-mode": "cors"}).status_code == 200
 
 
 def test_web_sockets_pass_the_same_door(client: TestClient):

@@ -248,11 +248,10 @@ def test_a_client_that_goes_away_ends_its_answer(client: httpx.Client, app: Runn
                 is_writing = state() == "writing"
             if is_writing:
                 time.sleep(0.5)                         # it is known that nobody listens any more
-        wait_for(lambda: state() != "writing", 30)
-        if is_writing:
-            assert state() == "stopped"
+        wait_for(lambda: state() != "writing")
+        if is_writing and state() == "stopped":         # else it had ended, or did before anybody could know
             return
-    pytest.fail("no answer was long enough")
+    pytest.fail("no answer was stopped")
 
 
 FLAGS = [({"search": True}, "search"), ({"deep_research": True}, "deep_research"), ({"dan": True}, "dan"),

@@ -65,6 +65,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_without_any_package_it_says_what_is_missing(bare, tmp_path):
     made = found(home=tmp_path, python=bare / "bin/python", status=2)
     assert made["Packages for chat"]["found"].startswith("missing: gradio")
+    assert made["Packages for chat"]["advice"] == "Start Galen with: python launcher.py"    # there is no .venv of it
     assert made["Memory"]["found"] == "not looked at: the package psutil is missing"
     assert made["Your folder"]["state"] == GOOD and made["Python"]["state"] == GOOD
 
@@ -106,7 +107,8 @@ def test_a_package_that_was_not_copied_whole_stops_nothing(bare, tmp_path, packa
         shutil.rmtree(details)
         line.unlink()
     assert made["Packages for chat"]["found"].startswith("missing: ") and made["Token"]["state"] == GOOD
-    assert not look or made[look]["found"] == "could not be found out (SyntaxError)"
+    assert not look or (made[look]["state"], made[look]["found"]) == (
+        BAD, "a package that it needs is damaged (SyntaxError)")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert "(pinned: " in archive.read("versions.json").decode()
 
@@ -187,6 +189,16 @@ def test_a_terminal_shows_each_finding_with_its_advice_and_the_status_says_what_
     assert "\x1b" not in "".join(shown)
     assert checkup.status(made) == 2 and checkup.status(made[:1]) == 0
     assert checkup.verdict(made) == "To be mended: Disk."
+
+
+def test_a_report_that_can_not_be_written_costs_no_finding(tmp_path):
+    done = doctor("--json", "--bundle", str(tmp_path / "none" / "a.zip"), home=tmp_path)
+    assert done.returncode == 2 and "could not be written" in done.stderr and len(done.stderr.splitlines()) == 1
+    said = json.loads(done.stdout)
+    assert said["report"] == "" and {one["name"] for one in said["findings"]} >= USED
+    (tmp_path / "a.zip").write_bytes(b"")
+    done = doctor("--bundle", str(tmp_path / "a.zip"), home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "") and "give the report another name" in done.stderr
 
 
 def test_a_look_that_fails_is_a_finding():

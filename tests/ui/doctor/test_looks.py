@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from models import runs
 from ui import instance
 from ui.doctor import engines, machine, packages, place, reach, smoke
 from ui.doctor.finding import BAD, CAUTION, GOOD, said
@@ -108,6 +109,22 @@ def test_pins_are_compared_where_they_apply():
     assert packages.compared("P", {"a": ("1.0", "")}).state == BAD
 
 
+def test_a_package_of_which_a_file_is_missing_or_cut_short(monkeypatch, tmp_path):
+    details = tmp_path / "galentry-1.0.dist-info"
+    details.mkdir()
+    (details / "METADATA").write_text("Metadata-Version: 2.1\nName: galentry\nVersion: 1.0\n")
+    (details / "RECORD").write_text(
+        "galentry.py,sha256=0,6\n../../bin/galentry,sha256=0,99\n__pycache__/galentry.pyc,,\n")
+    module, pins = tmp_path / "galentry.py", {"galentry": ("1.0", "1.0")}
+    module.write_text("x = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert packages.compared("P", pins).state == GOOD
+    for spoil in (lambda: module.write_text("x ="), module.unlink):
+        spoil()
+        made = packages.compared("P", pins)
+        assert (made.state, made.found) == (BAD, "files are missing or cut short of: galentry")
+
+
 def test_little_room_is_told(tmp_path):
     def room(*limits):
         return place.written(place.Folder(name="F", path=tmp_path / "a" / "b", room=limits, elsewhere="go")).state
@@ -157,7 +174,7 @@ def test_a_port_whose_holder_speaks_otherwise(words):
         assert reach.listened(number, number).found == f"none from {number} to {number} is free"
         made = reach.hub(f"http://127.0.0.1:{number}", 20.0)
         assert made.state == (GOOD if words.startswith(b"HTTP") else BAD)
-        work.join(20)
+        work.join(60)
 
 
 def test_the_running_app_of_this_folder_is_told(galen_home):
@@ -191,6 +208,14 @@ def test_the_hub_is_reachable_or_not(monkeypatch):
     assert reach.hub("no address at all", 20.0).state == BAD
 
 
+def test_what_variables_say_that_is_no_browser_and_no_address(monkeypatch):
+    monkeypatch.setenv("BROWSER", '"no closing quotation %s')
+    code = "from ui.doctor import reach; print([(one.state, one.found) for one in reach.browser()])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=runs.ROOT, capture_output=True, text=True)
+    assert done.stdout == f"[('{CAUTION}', 'what the variable BROWSER says is no command')]\n", done.stderr
+    assert reach.hub("huggingface.co", 20.0).found == "HF_ENDPOINT is no address"
+
+
 def test_pips_index_is_asked_as_pip_is_set(monkeypatch):
     page = b'<html><body><a href="pip-26.0-py3-none-any.whl">pip-26.0-py3-none-any.whl</a></body></html>'
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -201,6 +226,18 @@ def test_pips_index_is_asked_as_pip_is_set(monkeypatch):
         assert reach.index().state == (GOOD if has_pip else CAUTION)
     monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{free_port()}/simple")
     assert reach.index().state == CAUTION
+
+
+@pytest.mark.parametrize(("home", "note", "found"), [
+    ("~nobody-here/x", "", "can not be looked into"), ("{}/" + "x" * 300, "", "can not be looked into"),
+    ("{}", "{}", "the note of where it was moved to is damaged"),
+    ("{}", '{"to": "/no/such/disk"}', "the disk that it was moved to is not there")])
+def test_why_there_is_no_folder(monkeypatch, tmp_path, home, note, found):
+    monkeypatch.setenv("GALEN_HOME", home.replace("{}", str(tmp_path)))
+    if note:
+        (tmp_path / runs.MOVED_TO).write_text(note)
+    made, = place.home()
+    assert (made.state, made.found) == (BAD, found) and "GALEN_HOME" in made.advice or note
 
 
 def test_folders_are_where_the_variables_say(monkeypatch, tmp_path):

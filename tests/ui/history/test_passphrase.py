@@ -157,8 +157,8 @@ def test_a_restart_does_not_cut_the_waiting_short(tmp_path: Path):
     history = filled(tmp_path)
     history.set_passphrase("", PASSPHRASE)
     history.close()
-    (tmp_path / "history.tries").write_text(json.dumps({"wrong": 2, "at": time.time()}))       # killed while it waited
     began = time.monotonic()
+    (tmp_path / "history.tries").write_text(json.dumps({"wrong": 2, "at": time.time()}))       # killed while it waited
     history = History(tmp_path)
     history.unlock(PASSPHRASE)
     assert time.monotonic() - began > 1.5 and not history.is_locked

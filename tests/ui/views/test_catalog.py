@@ -4,12 +4,14 @@ from types import SimpleNamespace
 import pytest
 
 from models import catalog
+from ui.actions.downloads import Download
 from ui.actions.offers import BASE, FILES, Choice, Offer, Suggested
-from ui.views.catalog import cards, link, linked
+from ui.views.catalog import asking, cards, link, linked, online
 
 ENTRY = catalog.find("medgemma-1.5-4b-it")
-FITS = SimpleNamespace(words="fits, about 9 tokens/s", kind="fits")
-LARGE = SimpleNamespace(words="too large by 2.1 GB", kind="too large")
+FITS = SimpleNamespace(words="fits, about 9 tokens/s", kind="fits", is_slow=False, about="")
+SLOW = SimpleNamespace(words="fits, about 1.6 tokens/s", kind="fits", is_slow=True, about="")
+LARGE = SimpleNamespace(words="too large by 2.1 GB", kind="too large", is_slow=False, about="It takes about 9.1 GB.")
 CHOICES = (Choice(type="Q4_K_M", bytes=2_489_894_976, fits=FITS), Choice(type="Q8_0", bytes=4_130_000_000, fits=LARGE),
            Choice(type=BASE))
 OFFER = Offer(entry=ENTRY, choices=CHOICES, repo=ENTRY.ggufs[0].repo, asked_repo=ENTRY.ggufs[0].repo,
@@ -60,7 +62,7 @@ def test_the_chosen_type_from_the_question_to_the_download():
 def test_offline_says_so_and_how_to_switch_it():
     for offer, words in ((OFFER, "Go online and ask the hub"), (exact(), "Go online")):
         html = opened(offer, "Q4_K_M", is_offline=True)
-        assert "Galen is offline" in html and 'in <a href="/settings">Settings</a>' in html
+        assert "Galen is offline" in html and "until you go offline again" in html
         assert f'data-act="online" data-entry="{ENTRY.id}" data-kind="Q4_K_M">{words}<' in html
         assert 'data-act="get"' not in html and ">Ask the hub<" not in html
 
@@ -69,9 +71,11 @@ def test_the_way_to_a_gated_model_in_three_steps():
     html = opened(exact(is_gated=True, asked_repo=ENTRY.hub_id), BASE)
     assert html.partition("<ol")[2].count("<li>") == 3 and "https://huggingface.co/join" in html
     assert f'href="https://huggingface.co/{ENTRY.hub_id}"' in html and 'href="/settings#hub-token"' in html
-    assert "canReadGatedRepos" in html and "Download 8.6 GB" in html
-    assert "A token is here already (from HF_TOKEN)." in opened(
-        exact(is_gated=True, asked_repo=ENTRY.hub_id, token_from="HF_TOKEN"), BASE)
+    assert "canReadGatedRepos" in html and "Download 8.6 GB" not in html      # it could only fail
+    assert '<a class="main" href="/settings#hub-token">' in html and "Try without one" in html
+    html = opened(exact(is_gated=True, asked_repo=ENTRY.hub_id, token_from="HF_TOKEN"), BASE)
+    assert "A token is here already (from HF_TOKEN)." in html and "Download 8.6 GB" in html
+    assert "Give Galen a token" not in html
     refused = replace(OFFER, is_gated=True, asked_repo=ENTRY.hub_id,
                       problem="The licence is not accepted; open https://huggingface.co/x/y, or look in Settings.")
     html = opened(refused, BASE)
@@ -89,12 +93,69 @@ def test_the_recommended_one_stands_first_with_its_reason():
 
 
 @pytest.mark.parametrize(("text", "shown"), [
-    ("<b>&", "&lt;b&gt;&amp;"), ("see https://a.b/c_d.", 'see <a href="https://a.b/c_d" target="_blank" '
-                                 'rel="noopener noreferrer">https://a.b/c_d</a>.'),
-    ('x https://a/"onmouseover=1 y', 'x <a href="https://a/" target="_blank" rel="noopener noreferrer">https://a/</a>'
+    ("<b>&", "&lt;b&gt;&amp;"), ("see https://a.b/c_d?e=f.", 'see <a href="https://a.b/c_d?e=f" target="_blank" '
+                                 'rel="noopener noreferrer">a.b/c_d</a>.'),
+    ('x https://a/"onmouseover=1 y', 'x <a href="https://a/" target="_blank" rel="noopener noreferrer">a/</a>'
                                      '&quot;onmouseover=1 y')])
 def test_a_sentence_of_the_hub_is_escaped_and_its_addresses_are_links(text: str, shown: str):
     assert linked(text) == shown
+
+
+def of(state: str, **values) -> Download:
+    return Download(**{"run": "r", "title": "MedGemma 1.5 4B Q4_K_M", "state": state, "words": "", "entry": ENTRY.id,
+                       **values})
+
+
+@pytest.mark.parametrize(("state", "words"), [("running", "being fetched"), ("waiting", "being fetched"),
+                                              ("paused", "download paused"), ("failed", "download stopped")])
+def test_a_card_says_that_its_model_is_on_its_way(state: str, words: str):
+    html = cards([exact()], None, f"{ENTRY.id}/Q4_K_M", False, downloads=[of(state)])
+    assert f'<em class="state">{words}</em>' in html and "under Downloads" in html and 'data-act="get"' not in html
+    other = cards([exact()], None, f"{ENTRY.id}/Q5_K_M", False, downloads=[of(state, entry="gemma-3-1b-it")])
+    assert words not in other
+    assert words in cards([exact()], None, "", False, downloads=[of(state, entry="", repo=OFFER.repo)])
+
+
+def test_a_card_says_that_its_model_is_here():
+    assert '<em class="state">here as Q4_K_M, Q8_0</em>' in cards([replace(OFFER, held=("Q4_K_M", "", "Q8_0"))], None,
+                                                                   "", False)
+    assert '<em class="state">is here</em>' in cards([replace(OFFER, held=("",))], None, "", False)
+    assert "state" not in cards([OFFER], None, "", False, downloads=[of("done")])
+
+
+def test_what_the_cards_can_be_narrowed_down_by():
+    html = cards([OFFER], None, "", False, "Speeds are reckoned.")
+    assert all(f'data-only="{name}" aria-pressed="false"' in html for name in ("well", "medical", "sees", "trains"))
+    assert 'class="well medical sees trains"' in html and '<p class="quiet">Speeds are reckoned.</p>' in html
+    assert 'class="medical sees trains"' in cards([replace(OFFER, choices=CHOICES[1:])], None, "", False)
+
+
+def test_a_slow_one_does_not_run_well():
+    html = cards([replace(OFFER, choices=(replace(CHOICES[0], fits=SLOW),))], None, "", False)
+    assert '<p class="fits caution">Q4_K_M: about 2.5 GB, fits, about 1.6 tokens/s, slow</p>' in html
+    assert 'class="medical sees trains"' in html
+
+
+def test_what_is_too_large_says_what_it_takes():
+    assert "Too large by 2.1 GB. It takes about 9.1 GB." in opened(exact(), "Q8_0")
+
+
+def test_while_galen_is_online_the_page_says_so_and_leads_back():
+    assert online(True, [of("running")]) == ""
+    html = online(False, [])
+    assert 'in <a href="/settings">Settings</a>' in html
+    assert "stays so until you switch it off" in html and 'data-act="offline"' in html and "pauses" not in html
+    assert "pauses what is being fetched" in online(False, [of("running")])
+
+
+def test_a_model_that_the_catalog_does_not_know_claims_nothing():
+    entry = catalog.find_any("hub:some<b>:thing-GGUF")
+    offer = Offer(entry=entry, choices=(Choice(type=FILES),), repo=entry.hub_id, asked_repo=entry.hub_id)
+    html = cards([offer], None, f"{entry.id}/{FILES}", False)
+    assert "parameters" not in html and "<b>:" not in html and "number behind Q" not in html
+    assert 'data-entry="hub:some&lt;b&gt;:thing-GGUF"' in html
+    assert "It holds no GGUF" in cards([replace(offer, choices=(), is_said=True)], None, f"{entry.id}/{FILES}", False)
+    assert "<label>" in asking() and "OWNER/NAME" in asking()
 
 
 def test_no_other_kind_of_address_becomes_a_link():

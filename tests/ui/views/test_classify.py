@@ -37,7 +37,8 @@ def test_who_decided_and_whether_it_is_calibrated_is_said():
 
 def test_several_labels_have_the_confidence_of_all_of_them():
     html = views.result(state({"a": 0.9, "b": 0.8, "c": 0.5}, ("a", "b"), is_single=False, note="Cut."))
-    assert "<h2>a, b: 36%</h2>" in html and "<p>Cut.</p>" in html and html.count('class="chosen"') == 2
+    assert "<h2>a, b: 36% <small>that these apply and no others</small></h2>" in html
+    assert "<p>Cut.</p>" in html and html.count('class="chosen"') == 2
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.0, "&lt;1%"), (0.009, "&lt;1%"), (0.01, "1%"), (0.5, "50%"),

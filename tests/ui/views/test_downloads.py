@@ -31,6 +31,9 @@ def test_each_state_has_its_words_and_its_next_step():
     failed = rows([of("failed", "No token; make one at https://huggingface.co/settings/tokens.")])
     assert 'role="alert"' in failed and 'href="https://huggingface.co/settings/tokens"' in failed
     assert "Try again" in failed
+    offline = rows([of("paused", "1.2 GB of 2.5 GB")], is_offline=True)
+    assert 'data-act="online-resume"' in offline and ">Go online, resume<" in offline and '"resume"' not in offline
+    assert 'data-act="pause"' in rows([RUNNING], is_offline=True) and ">Discard<" in paused
     assert "<button" not in rows([of("cancelling")]) and set(ACTS) >= {"waiting", "running", "pausing", "cancelling"}
 
 

@@ -1,5 +1,6 @@
 """A task over a file as HTML: the look, the job, its rows and scores; nothing of it is markup."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,14 @@ def test_a_look_shows_rows_and_what_was_recognised():
     assert html.count("<tr>") == 1 + views.LOOK_ROWS and "Recognised: text." in html and "…" in html
     assert 'class="problem">Choose.' in views.look(Look(name="a.csv", columns=("x",), rows=(), used={},
                                                         problem="Choose."))
+
+
+def test_an_evaluation_can_be_stopped_then_ended_and_later_resumed():
+    def labels(view: JobView) -> list[str]:
+        return re.findall(r'data-act="(\w+)" data-run="classify-1">([^<]*)<', evaluate.progress(view))
+    assert labels(VIEW) == [("stop", "Stop")]
+    assert labels(replace(VIEW, is_deaf=True)) == [("stop", "Stop"), ("end", "End it now")]
+    assert labels(replace(VIEW, state="stopped")) == [("resume", "Resume")]
 
 
 def test_progress_has_a_bar_a_share_and_the_time_left():
