@@ -37,7 +37,8 @@ OTHER_IDS, BOS = "prompts with other token ids", "prompts without exactly one BO
 OTHER_THAN_TRANSFORMERS = "plain prompts that differ from apply_chat_template"
 OPENS, MMPROJ = "opens", "mmproj"
 PLANNED = "keys, vocabulary and tensor table as planned"
-EXACT_STOPS = ("F32", "F16", "BF16", "Q8_0")    # no other wording is expected of these: they stop by themselves
+OWN_STOPS = ("F32", "F16", "BF16")              # no other wording is expected of these: they stop by themselves
+EXACT_STOPS = (*OWN_STOPS, "Q8_0")              # none of these may miss the end of an answer
 MISSED_OF = 4                                   # of so many answers a smaller type may miss the end of one
 ALL_ONES = {"F32": ("<u4", 0x7F800000), "F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80)}     # exponent: NaN, infinity
 CUTS = "end ids that are no control tokens"
@@ -112,7 +113,7 @@ def check_files(files: Sequence[tuple[Path, str]], survey: Survey, reference: Re
         reports.append(report)
         for model in _opened(report, config):
             report.checks.append(planned_check(planned, path, kind))
-            hold_against(model, report, survey, reference, limits[kind], kind in EXACT_STOPS, progress)
+            hold_against(model, report, survey, reference, limits[kind], kind, progress)
         _measure(report, threads)
     return reports
 
@@ -124,8 +125,8 @@ def exact_config(survey: Survey, threads: int) -> LoadConfig:
 
 
 def hold_against(model: Probe, report: FileReport, survey: Survey, reference: Reference, kl_limit: float,
-                 is_exact: bool, progress: Progress) -> None:
-    """Add to report what the reference's words and numbers show of an opened model."""
+                 weights_type: str, progress: Progress) -> None:
+    """Add to report what the reference's words and numbers show of an opened model of weights_type."""
     is_adapter = report.type_name == ADAPTER
     named, what = ("the adapter", "the adapter") if is_adapter else (report.type_name, "logits")
     progress(f"Checking the prompts of {named}", 0, 1)
@@ -135,7 +136,7 @@ def hold_against(model: Probe, report: FileReport, survey: Survey, reference: Re
     report.checks += loss_checks(loss, kl_limit)
     report.compared = {"tokens": loss.positions, "heldout_tokens": survey.heldout_tokens}
     progress(f"Checking where {named} stops", 0, 1)
-    report.checks += stop_checks(model, survey, is_exact)
+    report.checks += stop_checks(model, survey, weights_type)
 
 
 def check_structure(files: Sequence[tuple[Path, str]], planned: Planned, progress: Progress,
@@ -364,13 +365,13 @@ def loss_checks(loss: Loss, kl_limit: float) -> list[Check]:
     return checks
 
 
-def stop_checks(model: Probe, survey: Survey, is_exact: bool) -> list[Check]:
+def stop_checks(model: Probe, survey: Survey, weights_type: str) -> list[Check]:
     """Where the reference's greedy answer stops, the file's must. The rule, fixed before anything is measured:
 
-    is_exact: each of the file's own answers stops, at one of the reference's ends. Else a file may word an answer
-    otherwise and so end elsewhere: it also counts if the file ends where the reference's own answer ends; one in
-    MISSED_OF may be missed, and a file that never stops by itself fails. An answer that is cut short, at an id at
-    which the reference ends nothing, never counts.
+    Of OWN_STOPS each of the file's own answers stops, at one of the reference's ends. Any other type may word an answer
+    otherwise, where two words are as good as one another, and so go on: it also counts if the file ends where the
+    reference's own answer ends. Q8_0 may miss none so, a smaller type one in MISSED_OF; a file that never stops by
+    itself fails. An answer that is cut short, at an id at which the reference ends nothing, never counts.
     """
     starts, ends = survey.starts, stop_ids(survey.tokenizer)
     ended = [start for start in starts if start.reason == "stop"]
@@ -384,10 +385,10 @@ def stop_checks(model: Probe, survey: Survey, is_exact: bool) -> list[Check]:
         is_cut = (is_alone and not is_same and made == start.answer[:len(made)]
                   and int(model.logits(start.ids + made)[-1].argmax()) not in ends)
         same, itself = same + is_same, itself + (is_alone and not is_cut)
-        if not (is_exact or is_alone or is_same):
+        if not (weights_type in OWN_STOPS or is_alone or is_same):
             late += model.generate(start.ids + start.answer, 1)[1] == "stop"
     missed = len(ended) - itself - late
-    allowed = 0 if is_exact else len(ended) // MISSED_OF
+    allowed = 0 if weights_type in EXACT_STOPS else len(ended) // MISSED_OF
     note = f"the reference stops in {len(ended)} of {len(starts)}"
     if late:
         note += (f"; in {late} the file words its answer otherwise and goes on for {2 * GREEDY_TOKENS} tokens, but it "

@@ -27,8 +27,8 @@ def check_lora(adapter: Path, base: Path, base_type: str, survey: Survey, refere
         report.checks.append(Check(name=check.OPENS, figure=0, limit=1, is_ok=False, note=str(error)))
         return report
     with closing(model):
-        check.hold_against(model, report, survey, reference, check.KL_LIMITS[base_type],
-                           base_type in check.EXACT_STOPS, progress)
+        check.hold_against(model, report, survey, reference, check.KL_LIMITS[base_type], base_type,
+                           progress)
     report.mix = check.mix(read_header(adapter))
     report.figures = check.speeds(base, adapter, threads)
     return report

@@ -23,9 +23,9 @@ READING = (
     "Loss is the mean KL divergence (in nats a token) of the file's predictions from those of the original model with "
     "its adapters, computed in 32-bit floats over the same text. 0 is the same model; each type has a limit that was "
     "fixed before anything was measured. A green file passed every check below that applies to it; a red one failed "
-    "those that are marked. Where the reference ends its greedy answer within 256 tokens, F32, F16, BF16 and Q8_0 must "
-    "end their own; a smaller type may word it otherwise, and then counts if it ends where the reference's does: it "
-    "may miss one answer in four, and must end at least one by itself.")
+    "those that are marked. Where the reference ends its greedy answer within 256 tokens, F32, F16 and BF16 must end "
+    "their own; another type may word it otherwise, and then counts if it ends where the reference's does: Q8_0 in "
+    "every answer; a smaller type may miss one answer in four. Each must end at least one by itself.")
 ROWS = (                                # key of about, how a person calls it
     ("base", "Base model"), ("adapters", "Adapters"), ("heldout", "Held-out rows"), ("reference", "Reference pass"),
     ("importance", "Importance matrix"), ("machine", "Machine"), ("llama_cpp_python", "llama-cpp-python"))

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from convert.check import EXACT_STOPS, MISSED_OF, Check, FileReport
+from convert.check import EXACT_STOPS, MISSED_OF, OWN_STOPS, Check, FileReport
 from convert.plot import Point, svg
 from convert.report import check_place, page, write
 from models import runs
@@ -149,7 +149,8 @@ def test_sizes_and_keys_are_told_in_a_persons_words():
 
 def test_the_rule_of_stopping_is_told():
     text = "".join(parsed(page({"files": []})).texts)
-    assert "F32, F16, BF16 and Q8_0 must end their own" in text and ", ".join(EXACT_STOPS[:-1]) in text
+    assert f"{', '.join(OWN_STOPS[:-1])} and {OWN_STOPS[-1]} must end their own" in text
+    assert f"{EXACT_STOPS[-1]} in every answer" in text and set(EXACT_STOPS) - set(OWN_STOPS) == {EXACT_STOPS[-1]}
     assert "may miss one answer in four" in text and MISSED_OF == 4 and "kept every promise" not in text
 
 
