@@ -1,5 +1,6 @@
 """A file of the hub, or a whole base, brought into the shared cache: size first, then the bytes, then its names."""
 
+import os
 import shutil
 import time
 from collections import deque
@@ -74,7 +75,8 @@ def size(config: DownloadConfig, way: Way | None = None) -> Size:
         found = patiently(way, lambda: listing.asked_here(config.repo, config.revision))
     way.came(0)
     files = tuple(Wanted(repo=config.repo, commit=found.revision, name=one.name, bytes=one.bytes,
-                         etag=one.sha256 or one.git_id) for one in _chosen(found, config))
+                         etag=one.sha256 or (one.git_id if parts.GIT.fullmatch(one.git_id) else ""))
+                  for one in _chosen(found, config))
     missing = sum(one.bytes - (parts.kept_bytes(one.etag) if one.etag else 0) for one in files
                   if not hub_cache.is_here(one))
     return Size(commit=found.revision, files=files, bytes=sum(one.bytes for one in files), missing_bytes=missing)
@@ -162,8 +164,9 @@ def _chosen(found: Listing, config: DownloadConfig) -> list[listing.HubFile]:
 
 
 def _named(wanted: Wanted, way: Way) -> Wanted:
-    """With what the hub calls its content, and its exact bytes."""
-    if wanted.etag and hub_cache.is_here(wanted):
+    """With what the hub calls its content, and its exact bytes. A mirror may list small files under other ids."""
+    is_told = bool(parts.SHA256.fullmatch(wanted.etag)) or (bool(wanted.etag) and hub_cache.is_sound(wanted, way.check))
+    if is_told and hub_cache.is_here(wanted):
         return wanted
     etag, count = patiently(way, lambda: asked(wanted, way))
     parts.check_etag(etag)
@@ -247,12 +250,17 @@ def _linked(wanted: Wanted, way: Way, open_parts: dict[str, Part], is_brought: b
     if not hub_cache.is_linked(wanted):
         noted = fetched.notes()
         if is_brought or any(fetched.is_ours(path, noted) for path in hub_cache.names(wanted)):
-            fetched.add(wanted.repo, wanted.commit, wanted.name)    # first: a kill leaves no other's
-    while True:
-        try:
-            return hub_cache.link(wanted, way.check)
-        except hub_cache.Lost:
-            _fetched(wanted, way, open_parts)
+            fetched.add(wanted.repo, wanted.commit, wanted.name)    # first: after a kill it can still be deleted
+    try:
+        while True:
+            try:
+                return hub_cache.link(wanted, way.check)
+            except hub_cache.Lost:
+                _fetched(wanted, way, open_parts)
+    except BaseException:
+        if not os.path.lexists(hub_cache.pointer(wanted)):          # what another program puts there is its own
+            fetched.forget(hub_cache.pointer(wanted))
+        raise
 
 
 def _verified(wanted: Wanted, way: Way, open_parts: dict[str, Part]) -> Path:

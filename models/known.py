@@ -15,7 +15,7 @@ from models.reader import Memory
 from models.split import read_whole
 
 FILE = "known-models.json"
-VERSION = 1                     # to be raised when more is asked of a header, or other things
+VERSION = 2                     # to be raised when more is asked of a header, or other things
 NO_WEIGHTS = "{} holds words and figures of a model and no weights; get the whole model."
 Mark = tuple[tuple[int, int, int], ...]     # of each file: bytes, time of change and of its state's change in ns
 

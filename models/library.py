@@ -116,9 +116,9 @@ def find_model(name: str) -> Path:
         raise UserError(f"{path} is a model as safetensors, and only GGUFs can be talked to; export it first: "
                         f"python launcher.py export {path} --type Q8_0")
     models = chat_models()
-    for model in models:
-        if name in (model.name, model.path.name, *model.also):
-            return model.path
+    listed = (model for model in models if name in (model.name, model.path.name))
+    if found := next(listed, None) or next((model for model in models if name in model.also), None):
+        return found.path
     raise UserError(f"There is no model {name!r} here; there are {', '.join(m.name for m in models)}, "
                     "or give the path of a GGUF file.")
 

@@ -21,7 +21,7 @@ def settle(names: MutableMapping[str, str] = os.environ) -> None:
     for name in (*FOLDERS, "HF_ENDPOINT"):
         if not names.get(name, "").strip():
             names.pop(name, None)
-        elif name in FOLDERS and names[name][0] not in "~$%":
+        elif name in FOLDERS and names[name][0] not in ("~" if name == "GALEN_HOME" else "~$%"):
             names[name] = os.path.abspath(names[name])
 
 

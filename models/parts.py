@@ -87,7 +87,7 @@ def is_known(path: Path, etag: str) -> bool:
     """True if the file was found to hold that content, and is the same since."""
     try:
         return _known(etag).get(os.path.realpath(path)) == _mark(path)
-    except FileNotFoundError:
+    except OSError:                             # gone, or on a disk that is away
         return False
 
 

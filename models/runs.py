@@ -10,7 +10,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,8 @@ def home() -> Path:
     folder = typed(os.environ.get("GALEN_HOME") or ROOT / "models" / "files")
     try:
         folder = folder.resolve()
+        with suppress(FileNotFoundError, NotADirectoryError):
+            (folder / MOVED_TO).lstat()         # Python 3.14's is_file() keeps to itself what this raises
         return _moved(folder)
     except (OSError, RuntimeError) as error:        # RuntimeError: links in a circle, before Python 3.13
         raise UserError(f"The folder of models and runs, {folder}, can not be used "

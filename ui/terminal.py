@@ -1,5 +1,6 @@
 """A job's events as lines in a terminal: progress that overwrites itself, or plain lines in a log."""
 
+import contextlib
 import io
 import os
 import shlex
@@ -29,11 +30,13 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.set_inheritable(number, True)    # a child has it too, even where open() gave it that very number
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))      # noqa: SIM115, it stays
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace" if number else "replace")
+            with contextlib.suppress(io.UnsupportedOperation):          # somebody has read from it before
+                stream.reconfigure(errors="backslashreplace" if number else "replace")
 
 
 def close_output() -> None:

@@ -69,7 +69,7 @@ def _separator(path: Path, head: str) -> str:
     if not found and _is_one_column(head):
         return ALONE
     lines = head.strip().splitlines()
-    if not found and any(sign in line for line in lines[1:TITLE_LINES] for sign in SEPARATORS):
+    if not found and any(sum(sign in line for line in lines[1:TITLE_LINES]) > 1 for sign in SEPARATORS):
         raise UserError(f"{path} begins with a title ({lines[0][:40]!r}); delete the lines above the column names.")
     if not found:
         raise UserError(f"{path} is not a table: its first line ({lines[0][:40]!r}) "

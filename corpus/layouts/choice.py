@@ -26,12 +26,14 @@ def _listed(row: Row) -> Options:
     elif isinstance(given, list) and given and all(isinstance(one, dict) for one in given):
         given = {_first(one, KEY_NAMES, LETTERS[k % len(LETTERS)]): _first(one, TEXT_NAMES)
                  for k, one in enumerate(given)}
-    if isinstance(given, (list, dict)) and len(given) > len(LETTERS):
-        raise RowError(f"it has {len(given)} options; a choice has {len(LETTERS)} at the most")
+    if not isinstance(given, (list, dict)):
+        raise RowError("options is not a list or an object of options")
+    values = list(given.values() if isinstance(given, dict) else given)
+    count = max((k + 1 for k, one in enumerate(values) if one not in (None, "")), default=0)     # others are padding
+    if count > len(LETTERS):
+        raise RowError(f"it has {count} options; a choice has {len(LETTERS)} at the most")
     if isinstance(given, list):
         given = dict(zip(LETTERS, given, strict=False))
-    if not isinstance(given, dict):
-        raise RowError("options is not a list or an object of options")
     keys = [str(key).strip().upper() for key in given]
     if any(key not in LETTERS for key in keys):                 # numbered or named: by their order
         keys = list(LETTERS[:len(keys)])

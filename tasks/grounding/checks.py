@@ -11,7 +11,7 @@ from tasks.grounding.frequencies import IDIOMS, Frequency
 from tasks.grounding.numbers import IMPLIED
 from tasks.grounding.quantities import Pair, Quantity
 from tasks.grounding.said import NEAR, Said, date_parts, is_close
-from tasks.grounding.tokens import is_digits, is_glued, low_at
+from tasks.grounding.tokens import DECIMAL_COMMA, is_digits, is_glued, low_at
 from tasks.grounding.units import DOSES, is_same
 
 ENUMERATED = re.compile(r"(?:^|(?<=[\s.:;]))(\d{1,2})(?=[.)](?:\s|$))")
@@ -131,6 +131,8 @@ def _quantities(note: Said, said: Said, taken: set[int]) -> Iterator[Found]:
         number = note.tokens[one.first]
         if one.first in taken or number.start in listed or not one.is_sure or _is_light(note, one):
             continue
+        if one.unit is None and _are_listed(number.low, said):
+            continue
         kind = "dose" if one.unit and one.unit.dimension in DOSES and one.unit.name not in WEIGHTS else "number"
         if not _is_said(one, said) and not _is_code_said(note, one, said):
             yield _found(note, one, kind, _instead(one, said, _text(note, one)))
@@ -138,6 +140,11 @@ def _quantities(note: Said, said: Said, taken: set[int]) -> Iterator[Found]:
             conflict = _conflict(note, one, said)
             if conflict:
                 yield _found(note, one, kind, conflict)
+
+
+def _are_listed(number: str, said: Said) -> bool:
+    """Whether "4,5" is no fraction, but two numbers that are both said."""
+    return bool(re.fullmatch(DECIMAL_COMMA, number)) and all(said.with_value(float(one)) for one in number.split(","))
 
 
 def _is_light(note: Said, one: Quantity) -> bool:

@@ -112,13 +112,14 @@ def is_said(name: Name, words: set[str]) -> bool:
         return True
     if name.low + "s" in words or name.low.removesuffix("s") in words:
         return True
-    if any(_plain(word) == _plain(name.low) for word in words if word[0] == name.low[0] or not word.isascii()):
+    alike = (word for word in words if word[0] == name.low[0] or not (word + name.low).isascii())
+    if any(_plain(word) == _plain(name.low) for word in alike):
         return True                                             # "Mueller" is "Müller"
     line = medicines().get(name.low)
     if line is not None and any(medicines().get(word) == line for word in words):
         return True
-    alike = ALIKE_MEDICINE if name.is_medicine else ALIKE
-    return len(name.low) > 5 and any(_is_slip(name.low, word, alike) for word in words)
+    limit = ALIKE_MEDICINE if name.is_medicine else ALIKE
+    return len(name.low) > 5 and any(_is_slip(name.low, word, limit) for word in words)
 
 
 def _plain(word: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 # "38,5" and "0,125", but not the lists "2,5,7" and "2,5 and 7"
-DECIMAL_COMMA = r"(?<![\w,.])(?:0,\d+|\d{1,3},\d{1,2})(?!\d|[,.]\d| (?:and|or|&) )"
+DECIMAL_COMMA = r"(?<![\w,.])(?:0,\d+|\d{1,3},\d{1,2})(?!\d|[,.]\d|,? (?:and|or|&) )"
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?|(?<![\w.])\.\d+"
 TOKEN = re.compile(rf"{DECIMAL_COMMA}|{NUMBER}|[^\W\d_]+(?:['’][^\W\d_]+)?|\S")
 SPELLED_OUT = re.compile(r"(?<![\w'’-])[A-Za-z](?:[ .][A-Za-z])+(?![\w'’])")

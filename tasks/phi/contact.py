@@ -10,8 +10,9 @@ from tasks.phi.span import Span, before
 LEFT_OF_AT = re.compile(r"[\w.+'-]*[\w+-]$")
 RIGHT_OF_AT = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
 # "j.doe (at) clinic (dot) org", as people write it against robots
-SPELLED_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64} ?[(\[]at[)\]] ?[\w-]{1,63}"
-                          r"(?:(?: ?[(\[]dot[)\]] ?|\.)[\w-]{1,63}){1,8}")
+SPELLED_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64} ?[(\[](?:at|AT|At)[)\]] ?[\w-]{1,63}"
+                          r"(?:(?: ?[(\[](?:dot|DOT|Dot)[)\]] ?|\.)[\w-]{1,63}){0,7}"
+                          r"(?: ?[(\[](?:dot|DOT|Dot)[)\]] ?|\.)(?:[a-z]{2,24}|[A-Z]{2,24})\b")
 WEB = re.compile(r"(?<![\w@])(?:(?:https?|ftp|sftp)://|www\.)[^\s\"'<>()\[\]{}|\\^`;]+", re.IGNORECASE)
 DOMAIN_END = re.compile(r"\.(?:com|org|net|edu|gov|mil|info|io|app|health|care|clinic|doctor|hospital|example|invalid"
                         r"|test|(?:com|co|org|net|edu|gov|ac|nhs|sch|govt|health|school|asn|id|nic|gob|gouv"
@@ -84,7 +85,7 @@ def _mail(text: str) -> Iterator[Span]:
         if left and right:
             yield Span(left.start(), right.end(), "e-mail", rank=0)
         at = text.find("@", at + 1)
-    for found in SPELLED_MAIL.finditer(text) if "at)" in text or "at]" in text else ():
+    for found in SPELLED_MAIL.finditer(text) if re.search(r"(?i)\bat[)\]]", text) else ():
         yield Span(found.start(), found.end(), "e-mail", rank=0)
 
 

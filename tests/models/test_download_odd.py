@@ -1,6 +1,7 @@
 """A download beside odd neighbours: pages in place of files, caches as others left them, disks of little room."""
 
 import contextlib
+import errno
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from huggingface_hub import constants, scan_cache_dir
 
-from models import download, fetched, hub_cache, removal, runs
+from models import download, fetched, hub_cache, parts, removal, runs
 from tests.models.fetching import Fetching
 from tests.models.hub import CHUNK, Hub
 from tests.small_disk import mounted
@@ -147,6 +148,44 @@ def test_a_damaged_file_of_another_program_is_mended_and_stays_its_own(
     here.get("one", "model.gguf")
     monkeypatch.setenv("GALEN_HOME", str(here.folder / "home"))
     assert named.read_bytes() == MODEL and not fetched.is_ours(named)
+
+
+@pytest.mark.parametrize("git_id", ["abc123", "0" * 40])
+def test_a_mirror_that_lists_small_files_under_other_ids(here: Fetching, git_id: str):
+    here.hub.faults.api = {"id": "google/x", "sha": commit(here),
+                           "siblings": [{"rfilename": "config.json", "size": 2, "blobId": git_id}]}
+    for name in ("one", "two"):
+        result = here.get(name, "config.json")
+        assert Path(result["files"][0]).read_bytes() == b"{}"
+    assert result["fetched_bytes"] == 0
+
+
+def test_what_could_not_get_its_name_is_not_ours(here: Fetching, monkeypatch: pytest.MonkeyPatch):
+    for name, value in here.environment.items():
+        monkeypatch.setenv(name, value)
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "x")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(here.cache))
+    monkeypatch.setattr(hub_cache, "_name", full)
+    wanted = hub_cache.Wanted(repo="google/x", commit=commit(here), name="model.gguf", bytes=SIZE, etag=etag(here))
+    place = here.cache / "models--google--x" / "blobs" / wanted.etag
+    place.parent.mkdir(parents=True)
+    place.write_bytes(MODEL)
+    with pytest.raises(OSError, match="No space left"):
+        download._linked(wanted, download.Way("google/x", False), {}, is_brought=True)
+    assert not fetched.notes()
+
+
+def test_a_noted_file_on_a_disk_that_is_away_is_passed_over(galen_home: Path, tmp_path: Path):
+    path, content = tmp_path / "old" / "model.gguf", "a" * 64
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    parts.remember(path, content)
+    assert parts.known(content) == [path]
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.symlink_to("old")               # as a mount that went stale: neither there nor gone
+    assert parts.known(content) == []
 
 
 def test_an_unchanged_file_of_a_newer_version_is_ours_as_before(here: Fetching, monkeypatch: pytest.MonkeyPatch):

@@ -20,8 +20,8 @@ def test_what_is_hidden_here_is_handed_on(monkeypatch):
 
 def test_folders_mean_the_same_wherever_a_process_runs_and_nothing_is_not_set():
     names = {"HF_HOME": "cache", "HF_HUB_CACHE": "~/hub", "XDG_CACHE_HOME": "$HOME/c",
-             "GALEN_HOME": os.path.abspath("g"), "HF_TOKEN_PATH": " ", "HF_ENDPOINT": "", "HF_TOKEN": "", "OTHER": ""}
+             "GALEN_HOME": "$HOME/g", "HF_TOKEN_PATH": " ", "HF_ENDPOINT": "", "HF_TOKEN": "", "OTHER": ""}
     online.settle(names)
     assert names == {"HF_HOME": os.path.abspath("cache"), "HF_HUB_CACHE": "~/hub", "XDG_CACHE_HOME": "$HOME/c",
-                     "GALEN_HOME": os.path.abspath("g"), "HF_TOKEN": "", "OTHER": ""}
+                     "GALEN_HOME": os.path.abspath("$HOME/g"), "HF_TOKEN": "", "OTHER": ""}
     assert "HF_HOME" not in online.environment({"HF_HOME": ""})

@@ -92,6 +92,7 @@ FOUND = [
     ("place", "lived at Llanfair-y-Bryn", "Llanfair-y-Bryn"),
     ("place", "seen at Penhallow General", "Penhallow General"),
     ("e-mail", "mail j.doe (at) clinic (dot) org today", "j.doe (at) clinic (dot) org"),
+    ("e-mail", "mail J.DOE (AT) CLINIC (DOT) ORG today", "J.DOE (AT) CLINIC (DOT) ORG"),
     ("e-mail", "mail j.doe[at]clinic.org today", "j.doe[at]clinic.org"),
     ("name", "Patient name - Nguyen Thi Hoa", "Nguyen Thi Hoa"),
     ("name", "Name of patient – Smith John Robert, 54", "Smith John Robert"),
@@ -160,6 +161,10 @@ def test_the_sentences_of_another_hand_are_found():
 def test_the_head_of_a_table_says_what_its_cells_are():
     text = "UR;surname;given;dob\n3121703;Aleppo;Quilla;14/08/1957\n3121999;Xandro;Ba;1/2/1999"
     assert [hit.kind for hit in phi.find(text)] == ["record number", "name", "name", "date"] * 2
+
+
+def test_at_in_brackets_is_no_address_by_itself():
+    assert not [hit for hit in phi.find("He arrived (at) 5.30 and left [at] 6.15.") if hit.kind == "e-mail"]
 
 
 def test_codes_of_one_form_side_by_side_have_one_kind():

@@ -40,16 +40,15 @@ class Answer:
     def __init__(self, conversation: str, number: int, asked: Asking):
         self.conversation, self.number, self.asked = conversation, number, asked
         self.text, self.count = "", 0
-        self.has_ended = threading.Event()
+        self.is_stopped, self.has_ended = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._stream: Stream | None = None
-        self._is_stop_asked = False
 
     def fill(self, stream: Stream) -> None:
         """Take every piece of stream. Raises what the stream raises."""
         with self._lock:
             self._stream = stream
-            if self._is_stop_asked:
+            if self.is_stopped.is_set():
                 stream.cancel()
         for piece in stream:
             self.text += piece
@@ -58,7 +57,7 @@ class Answer:
     def stop(self) -> None:
         """End it within one token, or before its first."""
         with self._lock:
-            self._is_stop_asked = True
+            self.is_stopped.set()
             if self._stream:
                 self._stream.cancel()
 
@@ -216,7 +215,7 @@ class Chat:
     def _write_all(self, answers: tuple[Answer, ...]) -> None:
         try:
             if len(answers) == 1:
-                self._write(answers[0], self.models.chosen())
+                self._write(answers[0], self.models.chosen(answers[0].is_stopped))
             else:
                 self._write_pair(answers)
         finally:
@@ -250,6 +249,9 @@ class Chat:
         keeper.start()
         try:
             with who as answering:
+                if answer.is_stopped.is_set():          # while it waited for its turn
+                    final = replace(final, state=STOPPED, problem="")
+                    return
                 try:
                     messages = prompt(self.history.path_to(answer.number), answer.asked.system)
                     stream = answering.session.chat(messages, answer.asked.sampling)

@@ -56,9 +56,9 @@ class Models:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def chosen(self) -> Iterator[Answering]:
-        """The model in use, whichever that is, kept for as long as the with block runs."""
-        with self._model.in_use() as session:
+    def chosen(self, stop: threading.Event | None = None) -> Iterator[Answering]:
+        """The model in use, whichever that is, kept for as long as the with block runs; stop: as in_use() has it."""
+        with self._model.in_use(stop) as session:
             yield Answering(session=session, notice=lambda: self._model.state.notice)
 
     def prepare(self, names: Sequence[str]) -> bool:

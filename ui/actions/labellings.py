@@ -95,7 +95,8 @@ def read_labels(text: str) -> dict[str, str]:
 
 def _divider(lines: Sequence[str]) -> str:
     """What stands between label and description: a tab or semicolon where columns of a table were pasted."""
-    if any("\t" in line for line in lines):
+    columns = [line.strip().partition("\t") for line in lines]
+    if any(name and tab and ":" not in name for name, tab, _ in columns):
         return "\t"
     is_table = len(lines) > 1 and all(";" in line and ":" not in line.partition(";")[0] for line in lines)
     return ";" if is_table else ":"

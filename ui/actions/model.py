@@ -76,6 +76,11 @@ class CurrentModel:
         return replace(state, is_silent=True) if state.info and self._session.is_stuck else state
 
     @property
+    def waiting_job(self) -> str:
+        """The job that waits for the memory, in words; "" for none."""
+        return next((one.job for one in list(self._line) if one.job), "")
+
+    @property
     def is_busy(self) -> bool:
         """True while somebody uses the model, it is being loaded, or a job has its memory."""
         return bool(self._users or self._state.loading or self._state.lent_to)
@@ -155,7 +160,7 @@ class CurrentModel:
         """
         with self._changed:
             self._refuse_lent()
-            if job := next((one.job for one in self._line if one.job), ""):
+            if job := self.waiting_job:
                 raise Busy(f"{job} takes the memory as soon as what is being written has ended; the model comes back "
                            "when that has ended.")
             self._wait_in_line(Place(), lambda: not self._state.lent_to, stop=stop)
@@ -179,7 +184,7 @@ class CurrentModel:
         with self._changed:
             if not self._wait_in_line(Place(), lambda: not self._state.lent_to and (
                     not self._users or self._state.chosen == model.path), until):
-                raise Busy(f"The model in use is another one and did not become free for {model.name}; "
+                raise Busy(f"{model.name} did not become free: another model is in use, or a job takes its memory; "
                            "try again later.")
             if self._state.chosen != model.path or not (self._state.loading or self._is_loaded(model.path)):
                 self._choose(model)

@@ -117,6 +117,7 @@ def test_a_field_may_be_longer_than_csvs_own_limit(tmp_path: Path):
 
 @pytest.mark.parametrize("name, content, words", [
     ("one.csv", "Dear colleague. Thank you\nhello\n", "not a table: its first line ('Dear colleague"),
+    ("prose.csv", "The patient is well.\nHe has pain, fever and cough.\n", "not a table: its first line ('The patient"),
     ("name.csv", "text\n", "not a table: its first line ('text"),
     ("title.csv", "Clinic QA export 2024\n\nquestion,answer\nq,a\n",
      "begins with a title ('Clinic QA export 2024'); delete"),

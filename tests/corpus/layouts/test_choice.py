@@ -132,3 +132,10 @@ def test_more_options_than_there_are_letters_are_not_cut_off(tmp_path: Path, opt
     row = {"question": "Which?", "options": options, "answer": "o1"}
     found = loaded(tmp_path, row, {**row, "options": ["o0", "o1"]})
     assert reasons(found) == [(1, "it has 12 options; a choice has 10 at the most")]
+
+
+@pytest.mark.parametrize("padded", [["Aspirin", "Heparin", *[None] * 10], ["Aspirin", "Heparin", *[""] * 10],
+                                    {one: {"A": "Aspirin", "B": "Heparin"}.get(one) for one in "ABCDEFGHIJKL"}])
+def test_options_that_are_there_in_name_only_are_none(tmp_path: Path, padded: object):
+    found = loaded(tmp_path, *[{"question": f"Which {k}?", "options": padded, "answer": "Heparin"} for k in range(2)])
+    assert not reasons(found) and [one.label for one in found.examples] == ["B", "B"]

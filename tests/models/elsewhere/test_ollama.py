@@ -84,6 +84,14 @@ def test_what_llama_cpp_can_not_open_is_told(user, demo_gguf, tmp_path):
         open_header(blob)
 
 
+def test_a_listed_name_goes_before_another_name_of_another_model(user, demo_gguf, tmp_path, monkeypatch):
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "own"))
+    [other] = rewritten(demo_gguf, tmp_path / "other.gguf", text={"general.name": "Other"})
+    blobs = [in_ollama(tmp_path / "own", name, {"model": demo_gguf}) for name in ("a:1", "c:1", "b:1")]
+    found = in_ollama(user / ".ollama" / "models", "b:1", {"model": other})
+    assert library.find_model("b:1") == found and library.find_model("c:1") == blobs[0]
+
+
 def test_what_is_no_manifest_is_left_alone(user, demo_gguf):
     store = user / ".ollama" / "models"
     in_ollama(store, "good:1", {"model": demo_gguf})

@@ -79,6 +79,10 @@ def test_fever_counts_with_the_age(text: str, situation: bool):
     assert ("infant_fever" in ids(text)) is situation
 
 
+def test_cp_is_cerebral_palsy_too():
+    assert not ids("patient with CP (cerebral palsy) and syncope history") and ids("SOB and CP")
+
+
 def test_animals_are_no_patients():
     assert not ids("my dog swallowed bleach") and ids("my dog swallowed bleach and my toddler drank some bleach")
 

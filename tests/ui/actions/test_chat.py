@@ -91,6 +91,18 @@ def test_stop_before_the_stream_exists_is_not_lost(session: FakeSession, tmp_pat
     assert chat.view(one).turns[-1].state == STOPPED
 
 
+def test_stop_is_heard_while_the_question_waits_for_its_turn(chat: Chat, session: FakeSession):
+    one = new_id()
+    with chat.model.in_use():
+        client = chat.model.line_up("")         # who waits for another model
+        chat.send(one, "a")
+        wait_for(lambda: len(chat.model._line) == 2)
+        chat.stop(one)
+        wait_for(lambda: not chat.running(one))
+        chat.model.leave(client)
+    assert chat.view(one).turns[-1].state == "stopped" and not session.asked
+
+
 def test_second_message_is_refused_while_one_runs_but_not_elsewhere(chat: Chat, session: FakeSession):
     one, two = new_id(), new_id()
     chat.send(one, "a")

@@ -57,6 +57,11 @@ def test_two_columns_of_a_table_can_be_pasted(text):
     assert read_labels(text) == {"cardiology": "heart: and vessels", "neurology": ""}
 
 
+def test_a_tab_in_a_line_of_a_label_and_its_description_divides_nothing():
+    text = "cardiology:\theart: and vessels\t\n\tneurology:\tbrain"
+    assert read_labels(text) == {"cardiology": "heart: and vessels", "neurology": "brain"}
+
+
 def test_a_semicolon_in_a_description_divides_nothing():
     assert read_labels("a: one; two\nb: three; four") == {"a": "one; two", "b": "three; four"}
     assert read_labels("one; two") == {"one; two": ""}

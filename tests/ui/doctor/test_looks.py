@@ -237,7 +237,7 @@ def test_why_there_is_no_folder(monkeypatch, tmp_path, home, note, found):
     if note:
         (tmp_path / runs.MOVED_TO).write_text(note)
     made, = place.home()
-    assert (made.state, made.found) == (BAD, found) and "GALEN_HOME" in made.advice or note
+    assert (made.state, made.found) == (BAD, found) and ("GALEN_HOME" in made.advice or note)
 
 
 def test_folders_are_where_the_variables_say(monkeypatch, tmp_path):

@@ -53,9 +53,9 @@ def new_id(kind: str) -> str:
 @contextmanager
 def model_called(bench: Workbench, name: str) -> Iterator[Session]:
     """The session with the model called name, loaded if need be. Raises ApiError if there is none, Busy."""
-    lent_to = bench.model.state.lent_to
-    if lent_to:                                 # for hours, maybe: nobody waits for that
-        raise Busy(f"The memory is in use for {lent_to}; the model comes back when that has ended.")
+    job = bench.model.state.lent_to or bench.model.waiting_job
+    if job:                                     # for hours, maybe: nobody waits for that
+        raise Busy(f"The memory is in use for {job}; the model comes back when that has ended.")
     with ExitStack() as stack:
         try:
             session = stack.enter_context(bench.model.using(name, MODEL_S))

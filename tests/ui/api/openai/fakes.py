@@ -108,7 +108,7 @@ class FakeModel:
         """As nobody had used it yet."""
         self.problem: Exception | None = None
         self.state = ModelState()
-        self.users = 0
+        self.users, self.waiting_job = 0, ""
 
     def all(self) -> list[LocalModel]:
         return [LocalModel(name="demo", title="Demo", path=Path("demo.gguf"))]

@@ -58,9 +58,11 @@ def test_a_model_that_can_not_be_loaded_or_is_lent(client, bench: FakeBench):
         bench.model.problem = problem
         answer = client.post(CHAT, json={"model": "demo", "messages": HELLO})
         assert answer.status_code == status and answer.json()["error"]["message"] == str(problem)
-    bench.model.problem, bench.model.state = None, ModelState(lent_to="a training")
-    answer = client.post(CHAT, json={"model": "demo", "messages": HELLO})
-    assert answer.status_code == 503 and "in use for a training" in answer.text and bench.session.asked == []
+    bench.model.problem = None
+    for bench.model.state, bench.model.waiting_job in (
+            (ModelState(lent_to="a training"), ""), (ModelState(), "a training")):
+        answer = client.post(CHAT, json={"model": "demo", "messages": HELLO})
+        assert answer.status_code == 503 and "in use for a training" in answer.text and bench.session.asked == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"null", b"5", b'"x"', b"\xff", b"[" * 5000 + b"]" * 5000,
