@@ -74,7 +74,7 @@ def main() -> None:
                 if not name or len(sys.argv) > 1:       # the README shows the wide ones only
                     take(browser, page.url, folder / f"chat-{scheme}{name}.png", scheme, size)
         page.goto(app.url + "/models")
-        page.wait_for_selector("#models button:has-text('Get ')", timeout=60_000)      # the recommended one is known
+        page.wait_for_selector("text=Recommended for this computer", timeout=120_000)     # the speed is measured
         page.screenshot(path=folder / "models-light.png")
         trained(page, app.url, Path(home))
         page.wait_for_timeout(800)

@@ -95,7 +95,8 @@ def test_two_pages_on_one_draft_overwrite_nothing(app, open_page):
     wait_for(lambda: runs.read_json(draft)["recipe"] == "answer")
     other.click("#train-promise")                       # what it would promise is not what it shows
     other.wait_for_selector(".toast-body:has-text('Another page has changed this run')")
-    assert other.is_checked("#train-recipe input[value=answer]") and runs.read_json(draft)["settings"] == []
+    other.wait_for_selector("#train-recipe input[value=answer]:checked")        # the warning comes before the rest
+    assert runs.read_json(draft)["settings"] == []
     assert not (draft.parent.parent / f"{name}-estimate").exists()
     page.click(f"#train-list button[data-run='{name}']")
     page.wait_for_selector("#train-list .empty")
@@ -176,11 +177,11 @@ def test_a_run_that_does_not_stop_can_be_ended_at_once(app, open_page):
         module="tests.ui.small_job", kind="train", title="Training", asked=time.time(), is_heavy=False)))
     (folder / small_job.END).write_text("deaf")
     job_folder.ask(folder)
+    pid = wait_for(lambda: (folder / runs.PID).exists() and runs.read_json(folder / runs.PID)["pid"])   # waits no more
     page = open_page(app.url + f"/train?run={folder.name}")
     page.click("#train-stop", timeout=LONG_MS)
     page.wait_for_selector("#train-run:has-text('Stopping')")
     assert page.is_hidden("#train-end")
-    pid = wait_for(lambda: (folder / runs.PID).exists() and runs.read_json(folder / runs.PID)["pid"])
     os.utime(folder / runs.STOP, (time.time() - 60, time.time() - 60))
     page.wait_for_selector("#train-run:has-text('what it learned since its last checkpoint is lost')")
     page.click("#train-end")
